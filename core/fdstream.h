@@ -1,0 +1,19 @@
+/* fdstream.h: a stream over descriptors: a socket, a pipe's two ends, a pty. */
+#ifndef CORE_FDSTREAM_H
+#define CORE_FDSTREAM_H
+
+#include "core/stream.h"
+
+#define FDSTREAM_LIMIT (256 * 1024) /* bytes queued for writing before room is 0 */
+
+/* Takes both descriptors (they may be the same one; `out` may be -1 for read only, `in` -1
+ * for write only) and makes them non-blocking. A socket is half-closed by shutdown(2) and
+ * reset by SO_LINGER 0; a pipe by closing it. A pty's EIO is its end of file. `connecting`:
+ * the socket's connect(2) is under way; OPEN or ERROR tells how it went. */
+struct stream *fdstream_new(struct loop *loop, int in, int out);
+struct stream *fdstream_connecting(struct loop *loop, int fd);
+
+/* Bytes written that the kernel has not taken yet. */
+size_t fdstream_unsent(const struct stream *s);
+
+#endif

@@ -1,0 +1,29 @@
+/* target.h: addresses as people write them: host:port, [v6]:port, unix:/path. */
+#ifndef NET_TARGET_H
+#define NET_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TARGET_HOST_MAX 253 /* characters of a host name (RFC 1035) */
+#define TARGET_PATH_MAX 107 /* bytes of a unix socket's path */
+#define TARGET_TEXT_MAX (TARGET_HOST_MAX + 10)
+
+enum target_kind { TARGET_TCP, TARGET_UNIX };
+
+struct target {
+    enum target_kind kind;
+    uint16_t port;                  /* TCP; 0 only where a bind address may leave it open */
+    char host[TARGET_HOST_MAX + 1]; /* TCP: name or address, v6 without brackets; "" is any */
+    char path[TARGET_PATH_MAX + 1]; /* UNIX: absolute */
+};
+
+/* 0, or -1 with *why a static text. */
+int target_parse(struct target *t, const char *text, const char **why);
+/* The same text again: host:port, [v6]:port, unix:/path; any host is "*". */
+void target_format(const struct target *t, char text[static TARGET_TEXT_MAX]);
+/* 127.0.0.0/8, ::1, localhost, or a unix socket. */
+bool target_is_loopback(const struct target *t);
+bool target_equal(const struct target *a, const struct target *b);
+
+#endif

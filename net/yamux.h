@@ -1,0 +1,25 @@
+/* yamux.h: HashiCorp's yamux, version 0, as a mux over any byte stream.
+ *
+ * https://github.com/hashicorp/yamux/blob/master/spec.md. Frames are 12 bytes of header:
+ * version, type (data, window update, ping, go away), flags (SYN, ACK, FIN, RST), stream id,
+ * length. The client opens odd ids, the server even ones. Each stream's window begins at
+ * 256 KiB and grows while its reader keeps up and the path is long. */
+#ifndef NET_YAMUX_H
+#define NET_YAMUX_H
+
+#include "core/mux.h"
+
+#define YAMUX_WINDOW_FIRST (256u * 1024)      /* bytes; the spec's initial window */
+#define YAMUX_WINDOW_MAX   (4u * 1024 * 1024) /* bytes; as far as a window grows */
+#define YAMUX_STREAMS_MAX  65536u             /* open at once; more are reset */
+
+enum yamux_role { YAMUX_CLIENT, YAMUX_SERVER };
+
+/* Takes the carrier. When the mux is freed the carrier is closed. */
+struct mux *yamux_new(struct stream *carrier, enum yamux_role role,
+                      const struct mux_events *events, void *arg);
+
+/* Round trip of the last ping, microseconds; 0 before the first answer. */
+uint64_t yamux_rtt_us(const struct mux *m);
+
+#endif
