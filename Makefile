@@ -1,0 +1,191 @@
+# make               build/berth for this machine, and build/berth-ARCH for the other architecture
+# make test          everything that is tested; ends with "N passed, N failed"
+# make unit fuzz     build and run the unit tests; build the fuzz targets
+# make demo bench    see it work; measure it
+# make lint          formatting, static analysis, the rules of STYLE.md
+# make install       PREFIX=/usr/local, DESTDIR=
+#
+# V=1 shows the commands. BUILD_ID=… overrides the build's identity, which is otherwise a hash of the sources.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+
+.SUFFIXES:
+.SECONDARY:
+.DELETE_ON_ERROR:
+.PHONY: all unit fuzz test demo bench lint install clean FORCE
+
+all:
+
+Q := $(if $(V),,@)
+say = @printf '  %-8s %s\n'
+
+# The same work is done on every core, unless make was told how many (-j).
+more_jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# ---- sources ----
+
+sources := $(sort $(wildcard core/*.c net/*.c applets/*.c applets/*/*.c))
+headers := $(sort $(wildcard core/*.h net/*.h applets/*.h applets/*/*.h))
+unit_sources := $(sort $(wildcard tests/unit/*.c))
+fuzz_sources := $(sort $(wildcard tests/fuzz/*_fuzz.c))
+vendor_inputs := $(sort $(wildcard vendor/*))
+
+# What a test links with: all but the main() of the program.
+testable := $(filter-out applets/main.c,$(sources))
+
+# ---- flavours: x86_64 and aarch64 are shipped; asan and fuzz are instrumented, and native ----
+
+host := $(shell uname -m)
+shipped := x86_64 aarch64
+other := $(filter-out $(host),$(shipped))
+binaries := build/berth $(other:%=build/berth-%)
+
+# What runs a binary of the other architecture.
+run_x86_64 := $(if $(filter x86_64,$(other)),qemu-x86_64-static)
+run_aarch64 := $(if $(filter aarch64,$(other)),qemu-aarch64-static)
+
+warnings := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+    -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wvla -Wundef -Wcast-qual -Wwrite-strings \
+    -Wimplicit-fallthrough -Werror
+common := -std=gnu11 -D_GNU_SOURCE -I. -Ibuild $(warnings) -g -fno-omit-frame-pointer \
+    -ffile-prefix-map=$(CURDIR)=.
+hardened := -O2 -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections
+static_link := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,text,--gc-sections
+libraries := -lsodium -lbearssl -lyyjson
+native := -isystem build/vendor/native/include
+
+CC_x86_64 := build/vendor/x86_64/bin/cc
+CFLAGS_x86_64 := $(common) $(hardened) -fcf-protection
+LDFLAGS_x86_64 := $(static_link)
+
+CC_aarch64 := build/vendor/aarch64/bin/cc
+CFLAGS_aarch64 := $(common) $(hardened) -mbranch-protection=standard
+LDFLAGS_aarch64 := $(static_link)
+
+CC_asan := gcc
+# gcc's flow warnings are not to be trusted in code that the sanitizers have rewritten.
+CFLAGS_asan := $(common) $(native) -O1 -Wno-maybe-uninitialized -Wno-stringop-overflow \
+    -fsanitize=address,undefined -fno-sanitize-recover=all
+LDFLAGS_asan := -fsanitize=address,undefined -Lbuild/vendor/native/lib
+
+CC_fuzz := clang
+CFLAGS_fuzz := $(common) $(native) -O1 -fsanitize=fuzzer-no-link,address,undefined \
+    -fno-sanitize-recover=all
+LDFLAGS_fuzz := -fsanitize=fuzzer,address,undefined -Lbuild/vendor/native/lib
+
+flavours := $(shipped) asan fuzz
+vendor_x86_64 := x86_64
+vendor_aarch64 := aarch64
+vendor_asan := native
+vendor_fuzz := native
+
+# $(call objects,FLAVOUR,SOURCES)
+objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
+
+define flavour_rules
+build/obj/$(1)/%.o: %.c build/vendor/$(vendor_$(1))/done Makefile | build/build_id.h
+	$(say) CC $$(@:build/obj/%=%)
+	@mkdir -p $$(@D)
+	$(Q)$(CC_$(1)) $(CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
+
+# Paths and flags in one place: what is linked is what stands before "|".
+build/obj/$(1)/berth.debug: $(call objects,$(1),$(sources))
+build/unit-$(1): $(call objects,$(1),$(testable) $(unit_sources))
+build/obj/$(1)/berth.debug build/unit-$(1):
+	$(say) LINK $$@
+	$(Q)$(CC_$(1)) $$(filter %.o,$$^) $(LDFLAGS_$(1)) $(libraries) -o $$@
+
+-include $(patsubst %.o,%.d,$(call objects,$(1),$(sources) $(unit_sources) $(fuzz_sources)))
+endef
+$(foreach flavour,$(flavours),$(eval $(call flavour_rules,$(flavour))))
+
+# ---- what is built ----
+
+all: $(binaries)
+
+build/berth: build/obj/$(host)/berth.debug
+	$(say) STRIP $@
+	$(Q)$(host)-linux-gnu-strip -o $@ $<
+
+build/berth-$(other): build/obj/$(other)/berth.debug
+	$(say) STRIP $@
+	$(Q)$(other)-linux-gnu-strip -o $@ $<
+
+build/berth-asan: build/obj/asan/berth.debug
+	$(Q)cp $< $@
+
+build/vendor/%/done: $(vendor_inputs)
+	$(Q)vendor/build $*
+	@touch $@
+
+# The hash is over what decides the binary; the header is touched only when it changes.
+build/build_id.h: FORCE
+	@mkdir -p build
+	@id="$(BUILD_ID)"; [ -n "$$id" ] || \
+	    id=$$(sha256sum $(sources) $(headers) $(vendor_inputs) Makefile | sha256sum | cut -c 1-16); \
+	printf '#pragma once\n#define BERTH_VERSION "%s"\n#define BERTH_BUILD "%s"\n' \
+	    "$(VERSION)" "$$id" >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# ---- tests ----
+
+units := $(addprefix build/unit-,$(shipped) asan)
+fuzzers := $(fuzz_sources:tests/fuzz/%_fuzz.c=build/fuzz/%)
+
+build/fuzz/%: $(call objects,fuzz,$(testable)) build/obj/fuzz/tests/fuzz/%_fuzz.o
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC_fuzz) $^ $(LDFLAGS_fuzz) $(libraries) -o $@
+
+fuzz: $(fuzzers)
+
+unit: $(units)
+	$(run_x86_64) build/unit-x86_64
+	$(run_aarch64) build/unit-aarch64
+	build/unit-asan
+
+test:
+	$(Q)scripts/setup
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz
+	$(Q)RUN_X86_64="$(run_x86_64)" RUN_AARCH64="$(run_aarch64)" tests/run
+
+demo:
+	$(Q)scripts/setup
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) all
+	$(Q)scripts/demo
+
+bench: all
+	$(Q)tests/bench/run
+
+# ---- lint ----
+
+linted := $(sources) $(unit_sources) $(fuzz_sources)
+
+# For clang-tidy and editors: how each file is compiled, in its plainest flavour.
+build/compile_commands.json: build/vendor/native/done FORCE
+	@{ printf '['; comma=; for file in $(linted); do \
+	    printf '%s\n{"directory": "%s", "file": "%s", "command": "clang %s -c %s"}' \
+	        "$$comma" "$(CURDIR)" "$$file" "$(common) $(native)" "$$file"; comma=,; \
+	done; printf '\n]\n'; } >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@ln -sf $@ compile_commands.json
+
+lint:
+	$(Q)scripts/setup
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) build/compile_commands.json build/build_id.h
+	$(Q)scripts/lint
+
+# ---- install ----
+
+lib := $(DESTDIR)$(PREFIX)/lib/berth
+
+# The binaries in lib/ are what a remote host of that architecture is given.
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(lib)
+	install -m 755 build/berth $(DESTDIR)$(PREFIX)/bin/berth
+	install -m 755 build/berth $(lib)/berth-$(host)
+	install -m 755 build/berth-$(other) $(lib)/berth-$(other)
+
+clean:
+	rm -rf build compile_commands.json
