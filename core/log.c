@@ -1,0 +1,140 @@
+/* log.c: lines for a person, each written in one piece, so that those of several processes
+ * never mix. */
+#include "core/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/utf8.h"
+
+#define LINE_CAP 2048
+#define CUT      "\xe2\x80\xa6" /* an ellipsis, where a line had to be cut */
+#define TAIL_LEN (sizeof CUT - 1 + 1)
+
+static enum log_level level = LOG_NOTES;
+static const char *name = "berth";
+static bool timestamps;
+
+void log_init(enum log_level new_level)
+{
+    level = new_level;
+}
+
+enum log_level log_level(void)
+{
+    return level;
+}
+
+void log_name(const char *new_name)
+{
+    name = new_name;
+}
+
+void log_timestamps(void)
+{
+    timestamps = true;
+}
+
+static size_t put_prefix(char *line, size_t cap)
+{
+    char when[sizeof "2026-01-01T12:00:00Z "] = "";
+    if (timestamps) {
+        time_t now = time(NULL);
+        struct tm tm;
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ ", gmtime_r(&now, &tm));
+    }
+    int n = snprintf(line, cap, "%s%s: ", when, name);
+    return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
+}
+
+/* Whether a terminal would obey this character instead of showing it. */
+static bool is_control(const uint8_t *p, size_t len)
+{
+    if (len == 1)
+        return (p[0] < 0x20 && p[0] != '\t') || p[0] == 0x7f;
+    return len == 2 && p[0] == 0xc2 && p[1] < 0xa0;
+}
+
+/* In place: what is shown is never longer than what it stands for. */
+static size_t make_harmless(char *text, size_t len)
+{
+    size_t n = 0;
+    for (size_t at = 0, step; at < len; at += step) {
+        bool valid;
+        step = utf8_step(text + at, len - at, &valid);
+        if (valid && !is_control((const uint8_t *)text + at, step)) {
+            memmove(text + n, text + at, step);
+            n += step;
+        } else {
+            text[n++] = '?';
+        }
+    }
+    return n;
+}
+
+/* So that a cut does not leave half a character behind. */
+static size_t drop_last_character(const char *text, size_t len)
+{
+    while (len && ((uint8_t)text[len - 1] & 0xc0) == 0x80)
+        len--;
+    return len ? len - 1 : 0;
+}
+
+static void write_line(const char *line, size_t len)
+{
+    while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+        ;
+}
+
+__attribute__((format(printf, 1, 0))) static void say(const char *fmt, va_list ap)
+{
+    int error = errno;
+    char line[LINE_CAP];
+    size_t start = put_prefix(line, LINE_CAP / 4);
+    size_t cap = sizeof line - start - TAIL_LEN;
+    errno = error;
+    int wanted = vsnprintf(line + start, cap, fmt, ap);
+    size_t len = wanted < 0 ? 0 : (size_t)wanted;
+    bool cut = len >= cap;
+    if (cut)
+        len = drop_last_character(line + start, cap - 1);
+    len = start + make_harmless(line + start, len);
+    if (cut) {
+        memcpy(line + len, CUT, sizeof CUT - 1);
+        len += sizeof CUT - 1;
+    }
+    line[len++] = '\n';
+    write_line(line, len);
+    errno = error;
+}
+
+#define SAY(fmt)                                                                                   \
+    do {                                                                                           \
+        va_list ap;                                                                                \
+        va_start(ap, fmt);                                                                         \
+        say(fmt, ap);                                                                              \
+        va_end(ap);                                                                                \
+    } while (0)
+
+void log_error(const char *fmt, ...)
+{
+    SAY(fmt);
+}
+
+void log_note(const char *fmt, ...)
+{
+    if (level >= LOG_NOTES)
+        SAY(fmt);
+}
+
+void log_trace(const char *fmt, ...)
+{
+    if (level >= LOG_TRACE)
+        SAY(fmt);
+}
