@@ -28,7 +28,8 @@ int json_get_int(const struct json_value *v, const char *key, int64_t *out);
 int json_get_bool(const struct json_value *v, const char *key, bool *out);
 
 /* Walks an array's elements or an object's members in order:
- * for (struct json_iter it = json_iter(v); json_next(&it);) … it.key, it.value */
+ * for (struct json_iter it = json_iter(v); json_next(&it);) … it.key, it.value
+ * A member whose key has a NUL inside is passed over; a null is met as a value. */
 struct json_iter {
     const char *key; /* NULL in an array */
     const struct json_value *value;
@@ -55,6 +56,7 @@ void json_put_str(struct json_out *out, struct json_node *to, const char *key, c
 void json_put_text(struct json_out *out, struct json_node *to, const char *key, const void *s,
                    size_t len);
 void json_put_int(struct json_out *out, struct json_node *to, const char *key, int64_t n);
+/* What is not finite becomes null: JSON has no such numbers. */
 void json_put_real(struct json_out *out, struct json_node *to, const char *key, double n);
 void json_put_bool(struct json_out *out, struct json_node *to, const char *key, bool b);
 struct json_node *json_put_object(struct json_out *out, struct json_node *to, const char *key);
