@@ -82,7 +82,8 @@ struct message {
     const struct json_value *body; /* the root object of doc */
 };
 
-/* 0, or -1 with *why a static text: not an object, bad JSON, no type, unknown type. */
+/* 0, or -1 with *why a static text: not an object, bad JSON, no type, unknown type. What
+ * failed needs no message_fini(), and bears it. */
 int message_parse(struct message *m, const void *payload, size_t len, const char **why);
 void message_fini(struct message *m);
 
@@ -96,6 +97,7 @@ struct draft draft_of(enum message_type type);
 void draft_str(struct draft *d, const char *key, const char *s);
 void draft_int(struct draft *d, const char *key, int64_t n);
 void draft_bool(struct draft *d, const char *key, bool b);
+/* What does not fit into a frame is not cut: an Error (Internal) goes in its place. */
 void draft_send(struct draft *d, struct stream *s);
 
 /* Whole messages in one call. */
