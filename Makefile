@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all unit fuzz test demo bench lint install clean FORCE
+.PHONY: all unit fuzz test demo bench lint tidy install clean FORCE
 
 all:
 
@@ -29,7 +29,7 @@ sources := $(sort $(wildcard core/*.c net/*.c applets/*.c applets/*/*.c))
 headers := $(sort $(wildcard core/*.h net/*.h applets/*.h applets/*/*.h))
 unit_sources := $(sort $(wildcard tests/unit/*.c))
 fuzz_sources := $(sort $(wildcard tests/fuzz/*_fuzz.c))
-vendor_inputs := $(sort $(wildcard vendor/*))
+vendor_inputs := $(filter-out vendor/README.md,$(sort $(wildcard vendor/*)))
 
 # What a test links with: all but the main() of the program.
 testable := $(filter-out applets/main.c,$(sources))
@@ -89,7 +89,6 @@ build/obj/$(1)/%.o: %.c build/vendor/$(vendor_$(1))/done Makefile | build/build_
 	@mkdir -p $$(@D)
 	$(Q)$(CC_$(1)) $(CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
-# Paths and flags in one place: what is linked is what stands before "|".
 build/obj/$(1)/berth.debug: $(call objects,$(1),$(sources))
 build/unit-$(1): $(call objects,$(1),$(testable) $(unit_sources))
 build/obj/$(1)/berth.debug build/unit-$(1):
@@ -170,6 +169,20 @@ build/compile_commands.json: build/vendor/native/done FORCE
 	done; printf '\n]\n'; } >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 	@ln -sf $@ compile_commands.json
+
+# One mark a file that clang-tidy found nothing in; it goes stale as an object would.
+tidied := $(linted:%.c=build/tidy/%.ok)
+
+tidy: $(tidied)
+
+build/tidy/%.ok: %.c .clang-tidy | build/compile_commands.json build/build_id.h
+	$(say) TIDY $<
+	@mkdir -p $(@D)
+	$(Q)clang-tidy --quiet -p build $< 2>$(@:.ok=.log) || { cat $(@:.ok=.log); exit 1; }
+	$(Q)clang $(common) $(native) -MM -MP -MT $@ -MF $(@:.ok=.d) $<
+	@touch $@
+
+-include $(tidied:.ok=.d)
 
 lint:
 	$(Q)scripts/setup
