@@ -17,6 +17,7 @@
 
 struct loop;
 
+/* NULL with errno. SIGPIPE is ignored from here on: a broken pipe is its stream's error. */
 struct loop *loop_new(void);
 /* Frees the loop and what waits to be reaped. Watches still on it must not be used again. */
 void loop_free(struct loop *loop);

@@ -32,7 +32,9 @@ typedef void stream_fn(void *arg, struct stream *s, enum stream_event event);
 
 /* For the owner. */
 
-void stream_own(struct stream *s, stream_fn *fn, void *arg); /* takes the callback over */
+/* Takes the callback over. What the stream holds or has pending is told to the new owner
+ * from the loop: DATA for unread bytes, ERROR even when the last owner knew of it. */
+void stream_own(struct stream *s, stream_fn *fn, void *arg);
 /* The bytes that wait: contiguous, valid until the next call on this stream. */
 const uint8_t *stream_peek(const struct stream *s, size_t *len);
 void stream_consume(struct stream *s, size_t len);
@@ -75,7 +77,8 @@ struct stream {
     int error;
     bool eof;       /* the peer ended; told to the owner once `in` is empty */
     bool eof_told;
-    bool opened, drained; /* events that wait for the task below */
+    bool error_told;
+    bool opened, drained, data_due; /* events that wait for the task below */
     bool shut;   /* stream_shutdown() was called */
     bool closed; /* the owner let go */
     struct loop_task notify;
