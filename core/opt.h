@@ -28,11 +28,13 @@ struct opts {
     bool ended; /* "--" was seen: argv is what follows it */
 };
 
-#define OPT_END     0  /* nothing left, or "--" was met */
+#define OPT_END     0  /* nothing left, or "--" was met; the same at every further call */
 #define OPT_OPERAND -1 /* `value` is a word that is no option */
 #define OPT_ERROR   -2 /* one line was logged; exit with status 2 */
 
 struct opts opts_of(const struct opt *table, char **argv); /* argv after the program's name */
+/* The id of an option, or one of the three above. A value that is the next word is taken
+ * whatever it looks like, as getopt does. */
 int opt_next(struct opts *o);
 
 /* Parsers of values. 0, or -1 when it is not that; nothing is logged. */
