@@ -25,7 +25,8 @@ int path_private_dir(const char *dir);
 
 /* Writes a file whole or not at all: temporary file beside it, fsync, rename. */
 int path_write_atomic(const char *path, const void *data, size_t len, mode_t mode);
-/* The whole file as heap memory with a NUL behind it; NULL with errno (EFBIG: over `max`). */
+/* The whole file as heap memory with a NUL behind it; NULL with errno (EFBIG: over `max`).
+ * `len` may be NULL. */
 char *path_read(const char *path, size_t max, size_t *len);
 
 #endif
