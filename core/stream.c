@@ -101,7 +101,7 @@ void stream_consume(struct stream *s, size_t len)
 
 bool stream_ended(const struct stream *s)
 {
-    return s->eof && !stream_held(s);
+    return s->eof && !s->error && !stream_held(s);
 }
 
 size_t stream_room(const struct stream *s)
