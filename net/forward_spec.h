@@ -3,7 +3,9 @@
  *   -L, -R   [bind:]port:host:hostport   [bind:]port:/path   /path:host:hostport   /path:/path
  *   -L, -R   port                        short for port:localhost:port
  *   -D       [bind:]port
- * A v6 address stands in brackets. No bind: loopback. Bind "*" or empty: every address. */
+ * A v6 address stands in brackets. No bind: 127.0.0.1. Bind "*" or empty: every address. As in
+ * ssh, a field in brackets is taken as it is, and elsewhere '\' takes the next character as
+ * it is: so a path may hold ':'. */
 #ifndef NET_FORWARD_SPEC_H
 #define NET_FORWARD_SPEC_H
 
