@@ -17,13 +17,14 @@ struct ssh_options {
     const char *host;        /* [user@]host or an alias of ssh's configuration */
     char *const *args;       /* for ssh: -p, -i, -J, -F, -o …; NULL-terminated */
     char *const *agent_args; /* behind `berth agent --attach`: [A-Za-z0-9._:=/+-] only */
-    bool batch;              /* never prompt: reconnects */
+    bool batch;              /* never prompt, and pass nothing of ssh's on to standard error:
+                                reconnects */
     bool detached;           /* ssh must survive the terminal */
 };
 
 enum ssh_event {
     SSH_UPLOAD, /* progress: ssh_upload() */
-    SSH_UP,     /* the agent has answered: take ssh_stream() now */
+    SSH_UP,     /* the agent is being started: take ssh_stream() now */
     SSH_DOWN    /* never got there, or ended: ssh_error(). ssh_free() it */
 };
 
@@ -36,7 +37,8 @@ struct ssh *ssh_start(struct loop *loop, const struct ssh_options *o, ssh_fn *fn
 void ssh_free(struct ssh *c);
 /* The carrier; the callee's from then on. Once only, after SSH_UP. */
 struct stream *ssh_stream(struct ssh *c);
-/* One line: what failed, why, and what to do. Valid until ssh_free(). */
+/* One line: what failed, why, and what to do; to stand behind "HOST: ". After SSH_DOWN and
+ * until ssh_free(). */
 const char *ssh_error(const struct ssh *c);
 /* SSH_DOWN: trying again by itself cannot help: a prompt would be needed, a host key changed,
  * no such host's architecture, no room for the binary. */
