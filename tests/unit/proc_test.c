@@ -95,7 +95,7 @@ TEST(proc_exit_codes)
 TEST(proc_tells_why_it_failed)
 {
     struct proc_spec spec = nothing;
-    spec.argv = WORDS("berth-no-such-program");
+    spec.argv = WORDS("/no/such/program");
     CHECK_INT(spawn_error(spec), ENOENT);
     spec.argv = WORDS("/etc/passwd");
     CHECK_INT(spawn_error(spec), EACCES);
@@ -236,7 +236,7 @@ static int story_closed(int to_parent)
                              .out = to_parent,
                              .err = PROC_NULL};
     struct proc_spec missing = spec;
-    missing.argv = WORDS("berth-no-such-program");
+    missing.argv = WORDS("/no/such/program");
     if (proc_spawn(&missing) != -1 || errno != ENOENT)
         return 97;
     return run_spec(&spec);
