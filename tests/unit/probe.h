@@ -14,7 +14,7 @@
 /* Turns the loop until `cond` holds; a test that waits for what never comes fails. */
 #define TURN_UNTIL(loop, cond)                                                                     \
     do {                                                                                           \
-        uint64_t give_up_ms_ = loop_now_ms(loop) + 60000;                                          \
+        uint64_t give_up_ms_ = loop_now_ms(loop) + 30000;                                          \
         while (!(cond) && loop_now_ms(loop) < give_up_ms_)                                         \
             loop_turn(loop, 1000);                                                                 \
         CHECK(cond);                                                                               \
