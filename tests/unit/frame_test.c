@@ -40,7 +40,7 @@ static void check_frame(const struct frame *f, unsigned which)
 static void feed_all(struct frame_reader *r, const uint8_t *wire, size_t len, unsigned *seen)
 {
     while (len) {
-        struct frame f;
+        struct frame f = {0};
         size_t n = len;
         enum frame_status status = frame_feed(r, wire, &n, &f);
         CHECK(status != FRAME_BAD);
@@ -87,7 +87,7 @@ TEST(frame_takes_only_its_own)
     uint8_t wire[400];
     size_t len = three_frames(wire), n = len;
     struct frame_reader r = {0};
-    struct frame f;
+    struct frame f = {0};
     CHECK_INT(frame_feed(&r, wire, &n, &f), FRAME_READY);
     CHECK_INT(n, 9);
     n = 0;
@@ -100,7 +100,7 @@ TEST(frame_bad_lengths)
     static const uint8_t bad[][4] = {{0, 0, 0, 0}, {0, 0x40, 0, 1}, {0xff, 0xff, 0xff, 0xff}};
     for (size_t i = 0; i < countof(bad); i++) {
         struct frame_reader r = {0};
-        struct frame f;
+        struct frame f = {0};
         size_t n = 3;
         CHECK_INT(frame_feed(&r, bad[i], &n, &f), FRAME_MORE);
         n = 1;
@@ -115,7 +115,7 @@ TEST(frame_bad_lengths)
 TEST(frame_of_the_limit)
 {
     struct frame_reader r = {0};
-    struct frame f;
+    struct frame f = {0};
     static const uint8_t header[] = {0, 0x40, 0, 0};
     size_t n = sizeof header;
     CHECK_INT(frame_feed(&r, header, &n, &f), FRAME_MORE);
@@ -154,7 +154,7 @@ TEST(frame_reads_from_a_stream)
     uint8_t wire[400];
     size_t len = three_frames(wire), held;
     struct frame_reader r = {0};
-    struct frame f;
+    struct frame f = {0};
     sink_init(&k);
     CHECK_INT(frame_read(&r, &k.s, &f), FRAME_MORE);
     stream_deliver(&k.s, wire, 12);

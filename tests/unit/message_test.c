@@ -11,7 +11,7 @@
 static struct message sent(struct sink *k)
 {
     struct frame_reader r = {0};
-    struct frame f;
+    struct frame f = {0};
     struct message m = {0};
     const char *why = NULL;
     size_t n = k->out.len;

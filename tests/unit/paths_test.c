@@ -221,8 +221,11 @@ TEST(paths_runtime_passes_over_what_others_hold)
     cleanup_free char *in_home = xasprintf("%s/.cache/berth/run/x", home);
     cleanup_free char *in_xdg = xasprintf("%s/berth/x", home);
     CHECK_INT(chown(home, uid, uid), 0);
-    CHECK_INT(chmod(theirs, 0777), 0);
-    /* another user's directory, though anyone may write there */
+    /* another user's directory, who may put another one in place of ours */
+    cleanup_free char *lent = xasprintf("%s/berth", theirs);
+    CHECK_INT(chmod(theirs, 0755), 0);
+    make_dir(theirs, "berth", 0700);
+    CHECK_INT(chown(lent, uid, uid), 0);
     CHECK_INT(runtime_as(uid, home, theirs, in_shared), 0);
     /* one's own */
     CHECK_INT(runtime_as(uid, home, home, in_xdg), 0);

@@ -71,6 +71,13 @@ TEST(utf8_all_code_points)
     CHECK_INT(wrong, 0);
 }
 
+TEST(utf8_ends_where_it_is_told)
+{
+    CHECK(utf8_valid("\xc3\xa9", 2));
+    CHECK(!utf8_valid("\xc3\xa9", 1));
+    CHECK(!utf8_valid("a\xf0\x9f\x98\x80", 4));
+}
+
 TEST(utf8_nul_is_a_character)
 {
     size_t len;
