@@ -52,6 +52,7 @@ struct fdstream {
     bool lingering; /* closed; reading only to see the peer take the rest */
     bool finished;
     int broken; /* errno of the output, until EOF was told and ERROR can be */
+    int kept; /* closed with the others; -1: none */
     struct buf queue;
     struct loop_task again;
     struct loop_timer linger_timer;
@@ -76,6 +77,8 @@ static void finish(struct fdstream *f)
         f->out.fd = -1;
     drop_end(&f->in);
     drop_end(&f->out);
+    if (f->kept >= 0)
+        close(f->kept);
     loop_task_del(&f->again);
     loop_timer_del(&f->linger_timer);
     buf_fini(&f->queue);
@@ -492,6 +495,7 @@ static struct stream *make(struct loop *loop, int in, int out, bool connecting)
     stream_init(&f->s, &fd_ops, loop);
     loop_task_init(loop, &f->again, again, f);
     loop_timer_init(loop, &f->linger_timer, linger_over, f);
+    f->kept = -1;
     f->in = (struct end){.f = f, .fd = in};
     f->out = (struct end){.f = f, .fd = out};
     f->same = in == out;
@@ -512,6 +516,26 @@ struct stream *fdstream_new(struct loop *loop, int in, int out)
 struct stream *fdstream_connecting(struct loop *loop, int fd)
 {
     return make(loop, fd, fd, true);
+}
+
+int fdstream_fd(const struct stream *s)
+{
+    return ((const struct fdstream *)(const void *)s)->in.fd;
+}
+
+int fdstream_release(struct stream *s)
+{
+    struct fdstream *f = fdstream_of(s);
+    int fd = f->in.fd;
+    loop_fd_del(&f->in.watch);
+    f->in.fd = f->out.fd = -1;
+    finish(f);
+    return fd;
+}
+
+void fdstream_keep(struct stream *s, int fd)
+{
+    fdstream_of(s)->kept = fd;
 }
 
 size_t fdstream_unsent(const struct stream *s)

@@ -13,6 +13,14 @@
 struct stream *fdstream_new(struct loop *loop, int in, int out);
 struct stream *fdstream_connecting(struct loop *loop, int fd);
 
+/* The descriptor that is read; it stays the stream's. */
+int fdstream_fd(const struct stream *s);
+/* Gives a socket back and ends the owner's hold, without closing anything. Only once all that
+ * was written has gone out (fdstream_unsent() is 0); bytes held unread are lost. */
+int fdstream_release(struct stream *s);
+/* Takes one more descriptor, to be closed together with the stream's own. */
+void fdstream_keep(struct stream *s, int fd);
+
 /* Bytes written that the kernel has not taken yet. */
 size_t fdstream_unsent(const struct stream *s);
 

@@ -83,6 +83,11 @@ bool json_is_object(const struct json_value *v)
     return yyjson_is_obj(val_of(v));
 }
 
+bool json_is_array(const struct json_value *v)
+{
+    return yyjson_is_arr(val_of(v));
+}
+
 const struct json_value *json_get(const struct json_value *v, const char *key)
 {
     yyjson_val *member = yyjson_obj_get(val_of(v), key);
@@ -106,9 +111,9 @@ const char *json_get_str(const struct json_value *v, const char *key)
     return json_str(json_get(v, key));
 }
 
-int json_get_int(const struct json_value *v, const char *key, int64_t *out)
+int json_int(const struct json_value *v, int64_t *out)
 {
-    yyjson_val *member = val_of(json_get(v, key));
+    yyjson_val *member = val_of(v);
     if (!member)
         return 0;
     if (!yyjson_is_int(member))
@@ -117,6 +122,11 @@ int json_get_int(const struct json_value *v, const char *key, int64_t *out)
         return -1;
     *out = yyjson_get_sint(member);
     return 1;
+}
+
+int json_get_int(const struct json_value *v, const char *key, int64_t *out)
+{
+    return json_int(json_get(v, key), out);
 }
 
 int json_get_bool(const struct json_value *v, const char *key, bool *out)
@@ -239,6 +249,12 @@ void json_put_real(struct json_out *out, struct json_node *to, const char *key, 
 void json_put_bool(struct json_out *out, struct json_node *to, const char *key, bool b)
 {
     put(out, to, key, yyjson_mut_bool(draft_doc(out), b));
+}
+
+void json_put_copy(struct json_out *out, struct json_node *to, const char *key,
+                   const struct json_value *v)
+{
+    put(out, to, key, yyjson_val_mut_copy(draft_doc(out), val_of(v)));
 }
 
 struct json_node *json_put_object(struct json_out *out, struct json_node *to, const char *key)

@@ -17,12 +17,14 @@ void json_free(struct json *doc);
 const struct json_value *json_root(const struct json *doc);
 
 bool json_is_object(const struct json_value *v);
+bool json_is_array(const struct json_value *v);
 /* A member that is absent or null is NULL. `v` may be NULL. */
 const struct json_value *json_get(const struct json_value *v, const char *key);
 /* A string without NUL inside; NULL when absent or anything else. */
 const char *json_str(const struct json_value *v);
 const char *json_get_str(const struct json_value *v, const char *key);
 /* 1 and *out set; 0 when absent; -1 when it is not an integer in int64's range. */
+int json_int(const struct json_value *v, int64_t *out);
 int json_get_int(const struct json_value *v, const char *key, int64_t *out);
 /* 1 and *out set; 0 when absent; -1 when it is not a boolean. */
 int json_get_bool(const struct json_value *v, const char *key, bool *out);
@@ -59,6 +61,9 @@ void json_put_int(struct json_out *out, struct json_node *to, const char *key, i
 /* What is not finite becomes null: JSON has no such numbers. */
 void json_put_real(struct json_out *out, struct json_node *to, const char *key, double n);
 void json_put_bool(struct json_out *out, struct json_node *to, const char *key, bool b);
+/* A deep copy of a value that was read. */
+void json_put_copy(struct json_out *out, struct json_node *to, const char *key,
+                   const struct json_value *v);
 struct json_node *json_put_object(struct json_out *out, struct json_node *to, const char *key);
 struct json_node *json_put_array(struct json_out *out, struct json_node *to, const char *key);
 

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHA256_LEN 32
+#define SHA256_LEN  32
 #define SESSION_LEN 16 /* a session's id, bytes */
-#define PSK_LEN 32     /* a session's pre-shared key, bytes */
+#define PSK_LEN     32 /* a session's pre-shared key, bytes */
 
 void key_init(void); /* aborts when the system has no randomness */
 void key_random(void *dst, size_t len);

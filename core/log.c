@@ -92,11 +92,11 @@ static void write_line(const char *line, size_t len)
         ;
 }
 
-__attribute__((format(printf, 1, 0))) static void say(const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void say(bool plain, const char *fmt, va_list ap)
 {
     int error = errno;
     char line[LINE_CAP];
-    size_t start = put_prefix(line, LINE_CAP / 4);
+    size_t start = plain ? 0 : put_prefix(line, LINE_CAP / 4);
     size_t cap = sizeof line - start - TAIL_LEN;
     errno = error;
     int wanted = vsnprintf(line + start, cap, fmt, ap);
@@ -114,27 +114,32 @@ __attribute__((format(printf, 1, 0))) static void say(const char *fmt, va_list a
     errno = error;
 }
 
-#define SAY(fmt)                                                                                   \
+#define SAY(plain, fmt)                                                                                   \
     do {                                                                                           \
         va_list ap;                                                                                \
         va_start(ap, fmt);                                                                         \
-        say(fmt, ap);                                                                              \
+        say(plain, fmt, ap);                                                                           \
         va_end(ap);                                                                                \
     } while (0)
 
 void log_error(const char *fmt, ...)
 {
-    SAY(fmt);
+    SAY(false, fmt);
+}
+
+void log_plain(const char *fmt, ...)
+{
+    SAY(true, fmt);
 }
 
 void log_note(const char *fmt, ...)
 {
     if (level >= LOG_NOTES)
-        SAY(fmt);
+        SAY(false, fmt);
 }
 
 void log_trace(const char *fmt, ...)
 {
     if (level >= LOG_TRACE)
-        SAY(fmt);
+        SAY(false, fmt);
 }

@@ -16,6 +16,8 @@ void log_timestamps(void);
 
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Whatever the level, and without the prefix: where a text's form is agreed upon. */
+void log_plain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

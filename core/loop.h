@@ -86,7 +86,8 @@ struct loop_child {
     loop_child_fn *fn;
     void *arg;
 };
-int loop_child_add(struct loop *loop, struct loop_child *c, pid_t pid, loop_child_fn *fn, void *arg);
+int loop_child_add(struct loop *loop, struct loop_child *c, pid_t pid, loop_child_fn *fn,
+                   void *arg);
 /* Stops watching; the child is then reaped by nobody. */
 void loop_child_del(struct loop_child *c);
 

@@ -141,6 +141,12 @@ void draft_bool(struct draft *d, const char *key, bool b)
     json_put_bool(d->out, d->root, key, b);
 }
 
+void draft_free(struct draft *d)
+{
+    json_out_free(d->out);
+    *d = (struct draft){0};
+}
+
 void draft_send(struct draft *d, struct stream *s)
 {
     size_t len;

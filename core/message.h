@@ -99,6 +99,7 @@ void draft_int(struct draft *d, const char *key, int64_t n);
 void draft_bool(struct draft *d, const char *key, bool b);
 /* What does not fit into a frame is not cut: an Error (Internal) goes in its place. */
 void draft_send(struct draft *d, struct stream *s);
+void draft_free(struct draft *d); /* one that is not sent */
 
 /* Whole messages in one call. */
 void message_send(struct stream *s, enum message_type type); /* without fields */

@@ -22,15 +22,15 @@ struct opt {
 
 struct opts {
     const struct opt *table;
-    char **argv; /* the rest; argv[0] is the next word */
-    const char *value; /* of the option just returned; NULL: none given */
+    char **argv;         /* the rest; argv[0] is the next word */
+    const char *value;   /* of the option just returned; NULL: none given */
     const char *cluster; /* letters left in a word like -dv */
-    bool ended; /* "--" was seen: argv is what follows it */
+    bool ended;          /* "--" was seen: argv is what follows it */
 };
 
-#define OPT_END     0  /* nothing left, or "--" was met; the same at every further call */
-#define OPT_OPERAND -1 /* `value` is a word that is no option */
-#define OPT_ERROR   -2 /* one line was logged; exit with status 2 */
+#define OPT_END     0    /* nothing left, or "--" was met; the same at every further call */
+#define OPT_OPERAND (-1) /* `value` is a word that is no option */
+#define OPT_ERROR   (-2) /* one line was logged; exit with status 2 */
 
 struct opts opts_of(const struct opt *table, char **argv); /* argv after the program's name */
 /* The id of an option, or one of the three above. A value that is the next word is taken
@@ -38,8 +38,8 @@ struct opts opts_of(const struct opt *table, char **argv); /* argv after the pro
 int opt_next(struct opts *o);
 
 /* Parsers of values. 0, or -1 when it is not that; nothing is logged. */
-int opt_port(const char *text, uint16_t *port);        /* 1 to 65535 */
-int opt_duration_ms(const char *text, uint64_t *ms);   /* 90, 90s, 500ms, 10m, 2h, 1d; <= 365d */
+int opt_port(const char *text, uint16_t *port);      /* 1 to 65535 */
+int opt_duration_ms(const char *text, uint64_t *ms); /* 90, 90s, 500ms, 10m, 2h, 1d; <= 365d */
 int opt_unsigned(const char *text, uint64_t max, uint64_t *n);
 
 #endif

@@ -80,7 +80,7 @@ static void execute(const struct proc_spec *spec)
     sigemptyset(&none);
     reset_signals(spec->ignore_signals);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    execvpe(spec->argv[0], spec->argv, spec->env ? spec->env : environ);
+    execvpe(spec->file ? spec->file : spec->argv[0], spec->argv, spec->env ? spec->env : environ);
 }
 
 _Noreturn static void run_child(const struct proc_spec *spec, int report)

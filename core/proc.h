@@ -6,11 +6,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PROC_NULL    -1 /* /dev/null */
-#define PROC_INHERIT -2 /* the parent's own */
+#define PROC_NULL    (-1) /* /dev/null */
+#define PROC_INHERIT (-2) /* the parent's own */
 
 struct proc_spec {
-    char *const *argv;   /* argv[0] is looked up in PATH; NULL-terminated */
+    const char *file;    /* looked up in PATH where it has no '/'; NULL: argv[0] */
+    char *const *argv;   /* NULL-terminated */
     char *const *env;    /* NULL: inherited */
     const char *dir;     /* NULL: inherited */
     int in, out, err;    /* descriptors, or the two above */

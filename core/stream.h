@@ -75,12 +75,12 @@ struct stream {
     const uint8_t *lent; /* arrived, inside the kind's memory, during DATA only */
     size_t lent_len;
     int error;
-    bool eof;       /* the peer ended; told to the owner once `in` is empty */
+    bool eof; /* the peer ended; told to the owner once `in` is empty */
     bool eof_told;
     bool error_told;
     bool opened, drained, data_due; /* events that wait for the task below */
-    bool shut;   /* stream_shutdown() was called */
-    bool closed; /* the owner let go */
+    bool shut;                      /* stream_shutdown() was called */
+    bool closed;                    /* the owner let go */
     struct loop_task notify;
 };
 

@@ -28,7 +28,7 @@ typedef void listener_fn(void *arg, struct stream *s, const char *peer);
  * binds are addresses, "localhost" (127.0.0.1) or "" (every address, v6 and v4). */
 struct listener *listener_new(struct loop *loop, const struct target *bind, listener_fn *fn,
                               void *arg);
-void listener_free(struct listener *l); /* NULL is fine */
+void listener_free(struct listener *l);           /* NULL is fine */
 uint16_t listener_port(const struct listener *l); /* 0 for a unix socket */
 /* Why the last accept failed, 0 if it did not: EMFILE, ENFILE. It goes on by itself. */
 int listener_error(const struct listener *l);

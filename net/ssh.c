@@ -37,7 +37,11 @@ static const char *const state_names[] = {"seeking the agent", "sending the bina
                                           "ended"};
 static_assert(countof(state_names) == STATES, "a name for each state");
 
+/* Freed ones whose process has not ended yet. The loop may be freed before it does. */
+static struct ssh *leaving;
+
 struct ssh {
+    struct ssh *next; /* while leaving */
     struct loop *loop;
     ssh_fn *fn;
     void *arg;
@@ -195,13 +199,22 @@ static void free_all(void *p)
     free(c);
 }
 
+static void leave(struct ssh *c)
+{
+    struct ssh **at = &leaving;
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
+    loop_reap(c->loop, c, free_all);
+}
+
 static void on_process_end(void *arg, int status)
 {
     struct ssh *c = arg;
     c->exited = true;
     c->status = status;
     if (c->released) {
-        loop_reap(c->loop, c, free_all);
+        leave(c);
         return;
     }
     if (c->state == ENDED)
@@ -432,10 +445,13 @@ void ssh_free(struct ssh *c)
         return;
     release(c);
     stream_close(c->carrier);
-    if (c->exited)
+    if (c->exited) {
         loop_reap(c->loop, c, free_all);
-    else
-        kill(c->child.pid, SIGTERM);
+        return;
+    }
+    kill(c->child.pid, SIGTERM);
+    c->next = leaving;
+    leaving = c;
 }
 
 struct stream *ssh_stream(struct ssh *c)

@@ -16,8 +16,8 @@
 enum yamux_role { YAMUX_CLIENT, YAMUX_SERVER };
 
 /* Takes the carrier. When the mux is freed the carrier is closed. */
-struct mux *yamux_new(struct stream *carrier, enum yamux_role role,
-                      const struct mux_events *events, void *arg);
+struct mux *yamux_new(struct stream *carrier, enum yamux_role role, const struct mux_events *events,
+                      void *arg);
 
 /* Round trip of the last ping, microseconds; 0 before the first answer. */
 uint64_t yamux_rtt_us(const struct mux *m);

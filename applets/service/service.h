@@ -1,53 +1,87 @@
 /* service.h: what any agent does for whoever may ask (PROTOCOLS, section 2).
  *
  * A stream that carries a request is handed to service_serve(): one request message, its
- * answer, the end. Who may ask was settled before the stream came here. */
+ * answer, the end. Who may ask was settled before the stream came here.
+ *
+ * An opener that has sent its request keeps its own side open until it has read the end of
+ * the answer: the end of its side is how a running command learns that nobody waits for it.
+ * Only Dial, whose connection may be half-closed, and the requests that take no time are
+ * indifferent to it. */
 #ifndef SERVICE_SERVICE_H
 #define SERVICE_SERVICE_H
 
 #include "core/message.h"
 #include "core/relay.h"
 #include "core/stream.h"
+#include "net/target.h"
+
+#define SERVICE_ARRIVAL_MS 30000 /* for a request to arrive whole */
+#define SERVICE_LINGER_MS  30000 /* for an opener to end its side after the answer's end */
+
+struct request;
+/* A handler reads the request's message, answers on its stream, and sooner or later ends it. */
+typedef void service_fn(struct request *r);
+
+/* What may be asked, and who serves it. A table ends with MSG_COUNT. */
+struct service_row {
+    enum message_type type;
+    service_fn *serve;
+};
+
+extern const struct service_row service_all[]; /* all that any agent does */
 
 /* One for each group of streams that begin and end together: a session, a connection. */
 struct service {
     struct loop *loop;
-    struct relay_count *count; /* where dialled connections are counted; may be NULL */
-    struct request *requests;  /* being served */
+    const struct service_row *rows; /* init says service_all */
+    void *owner;                    /* for the handlers of other tables */
+    const char *version;            /* what Pong says: a static text; init leaves it "" */
+    uint64_t started_ms;            /* loop time that Pong's uptime counts from; init says now */
+    struct relay_count *count;      /* where dialled connections are counted; may be NULL */
+    struct request *requests;       /* being served, dialled connections among them */
 };
 
 void service_init(struct service *sv, struct loop *loop);
-/* Ends what is being served: dials are forgotten, commands get SIGHUP then SIGKILL as a
- * group, temporary files are removed, streams are reset. */
+/* Ends what is being served: dials are forgotten, dialled connections reset, commands get
+ * SIGHUP then SIGKILL as a group, temporary files are removed, streams are reset. What the
+ * loop still has to do for them (that SIGKILL, collecting exits) needs the loop alone. */
 void service_fini(struct service *sv);
 
-/* Takes the stream. Answers Error and closes it when the request is not one of ours. */
+/* Takes the stream. Answers Error and ends it when the request is not one of ours. */
 void service_serve(struct service *sv, struct stream *s);
 
-/* For the handlers: a request being served. Each handler embeds it first in its own state,
- * or keeps it as it is; it is unlinked and freed by request_end(). */
+/* For the handlers: a request being served. It is unlinked and freed by what ends it; the
+ * memory stays valid till the loop's turn ends. */
 struct request {
     struct service *service;
     struct request *next, *prev;
     struct stream *stream;
     struct frame_reader frames;
     struct message message;
+    struct loop_timer timer;          /* the limits above */
     void *state;                      /* the handler's own */
     void (*abort)(struct request *r); /* frees `state` when the request ends, if set */
 };
 
-/* A handler reads r->message, answers on r->stream, and sooner or later calls one of these. */
-typedef void service_fn(struct request *r);
-void request_end(struct request *r);  /* closes the stream after what was written */
+/* How a handler ends its request: one of the three below. Until it calls stream_own() for itself, what else arrives is dropped, the
+ * opener's end of file means nothing, and its reset is request_reset(). */
+/* Frees `state`; the opener reads what was written, then the end. The stream is closed when
+ * the opener has ended its side too, so that no byte of it in flight destroys the answer. */
+void request_end(struct request *r);
 void request_reset(struct request *r);
 /* Error as the answer, then request_end(). */
 void request_fail(struct request *r, enum error_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The stream is taken away (by a relay): frees the request without touching it. */
+/* Gives the stream away (to a relay). The request stays on the list without one, for
+ * service_fini() to find, until request_end(). */
 struct stream *request_detach(struct request *r);
+/* Consumes what waits on the opener's stream. */
+void request_drop_input(struct request *r);
 
-/* The handlers, one file each. */
-service_fn serve_ping, serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put,
-    serve_sync;
+/* Dials for a request: Ok and the joined bytes, or Error. `count` may be NULL. */
+void service_dial(struct request *r, const struct target *target, struct relay_count *count);
+
+/* The handlers, one file each but Ping. */
+service_fn serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put, serve_sync;
 
 #endif

@@ -1,0 +1,65 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "applets/agent/agent.h"
+#include "applets/agent/attach.h"
+#include "applets/applets.h"
+#include "core/bytes.h"
+#include "core/key.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/opt.h"
+#include "core/paths.h"
+
+enum { OPT_ATTACH = 1, OPT_DAEMON, OPT_CHECK, OPT_HELP };
+
+static const struct opt options[] = {
+    {0, "attach", OPT_FLAG, OPT_ATTACH},
+    {0, "daemon", OPT_VALUE, OPT_DAEMON},
+    {0, "check-sha256", OPT_VALUE, OPT_CHECK},
+    {'h', "help", OPT_FLAG, OPT_HELP},
+    {0},
+};
+
+/* After an upload: is this file what the master sent? */
+static int check_self(const char *hex)
+{
+    uint8_t want[SHA256_LEN], have[SHA256_LEN];
+    cleanup_fd int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (hex_decode(want, sizeof want, hex) < 0) {
+        log_error("--check-sha256 needs 64 hex digits");
+        return 2;
+    }
+    if (fd < 0 || key_sha256_fd(fd, have) < 0) {
+        log_error("cannot read this program: %s", strerror(errno));
+        return 1;
+    }
+    if (memcmp(want, have, sizeof want) != 0) {
+        log_error("the upload is damaged: its sha256 is not what was sent");
+        return 1;
+    }
+    return 0;
+}
+
+int agent_main(char **argv)
+{
+    struct opts o = opts_of(options, argv);
+    uint64_t which;
+    switch (opt_next(&o)) {
+    case OPT_ATTACH: return attach();
+    case OPT_CHECK: return check_self(o.value);
+    case OPT_HELP: return applet_help("agent");
+    case OPT_DAEMON:
+        if (opt_unsigned(o.value, PATH_AGENT_SOCKETS - 1, &which) < 0) {
+            log_error("--daemon needs the number of a socket path, 0 or 1");
+            return 2;
+        }
+        return daemon_run((unsigned)which);
+    case OPT_ERROR: return 2;
+    default:
+        log_error("the agent is started by `berth master` over ssh; see `berth agent --help`");
+        return 2;
+    }
+}

@@ -1,0 +1,214 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "applets/agent/agent.h"
+#include "applets/version.h"
+#include "core/bytes.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/paths.h"
+
+#define END_LIMIT_MS 1000 /* for a Shutdown to arrive */
+
+void client_send_error(struct client *c, int64_t id, enum error_code code, const char *text)
+{
+    struct draft d = draft_of(MSG_ERROR);
+    draft_int(&d, "id", id);
+    draft_str(&d, "code", error_code_name(code));
+    draft_str(&d, "message", text);
+    session_send(c->session, &d);
+}
+
+/* --- Hello ------------------------------------------------------------------------------- */
+
+static void take_over(struct client *c, const char *hex)
+{
+    uint8_t id[SESSION_LEN];
+    struct client *old =
+        hex && hex_decode(id, sizeof id, hex) == 0 ? client_find(c->agent, id) : NULL;
+    if (old && old != c)
+        client_free(old);
+}
+
+static void acknowledge(struct client *c)
+{
+    cleanup_free char *home = path_home();
+    struct draft d = draft_of(MSG_HELLO_ACK);
+    struct json_node *addresses;
+    draft_str(&d, "version", berth_version());
+    draft_str(&d, "build", berth_build());
+    draft_int(&d, "udp_port", 0);
+    addresses = json_put_array(d.out, d.root, "addresses");
+    json_put_str(d.out, addresses, NULL, c->from);
+    json_put_str(d.out, addresses, NULL, c->to);
+    draft_str(&d, "user", getenv("USER"));
+    draft_int(&d, "uid", geteuid());
+    draft_str(&d, "home", home);
+    session_send(c->session, &d);
+}
+
+/* NULL, or what is wrong with it. */
+static const char *read_hello(struct client *c, const struct message *m)
+{
+    const char *id = json_get_str(m->body, "session"), *psk = json_get_str(m->body, "psk");
+    uint8_t session[SESSION_LEN];
+    int64_t idle_secs = AGENT_IDLE_MS / 1000;
+    bool scan = false;
+    if (!id || hex_decode(session, sizeof session, id) < 0 ||
+        memcmp(session, session_id(c->session), SESSION_LEN) != 0)
+        return "Hello names another session than its link";
+    if (!psk || hex_decode(c->psk, sizeof c->psk, psk) < 0)
+        return "Hello without a key of 32 bytes";
+    if (json_get_int(m->body, "idle_timeout_secs", &idle_secs) < 0 || idle_secs < 1 ||
+        idle_secs > 365 * 86400)
+        return "Hello with a bad idle_timeout_secs";
+    c->idle_ms = c->agent->idle_ms = (uint64_t)idle_secs * 1000;
+    c->accepts_requests = true;
+    (void)json_get_bool(m->body, "requests", &c->accepts_requests);
+    (void)json_get_bool(m->body, "auto", &scan);
+    free(c->host);
+    c->host = json_get_str(m->body, "host") ? xstrdup(json_get_str(m->body, "host")) : NULL;
+    take_over(c, json_get_str(m->body, "takeover"));
+    c->greeted = true;
+    if (scan && !c->scan)
+        c->scan = auto_scan_new(c);
+    return NULL;
+}
+
+static void hello(struct client *c, const struct message *m)
+{
+    const char *why = read_hello(c, m);
+    if (why) {
+        client_send_error(c, 0, ERR_INVALID_REQUEST, why);
+        client_end(c, why);
+        return;
+    }
+    acknowledge(c);
+    log_note("a session of %s began", c->from ? c->from : "an unknown address");
+}
+
+/* --- the session's events -------------------------------------------------------------------- */
+
+static void on_message(void *arg, const struct message *m)
+{
+    struct client *c = arg;
+    if (!c->greeted && m->type != MSG_HELLO) {
+        client_send_error(c, 0, ERR_INVALID_REQUEST, "Hello comes first");
+        return;
+    }
+    switch (m->type) {
+    case MSG_HELLO: hello(c, m); break;
+    case MSG_LISTEN: remote_listen_start(c, m); break;
+    case MSG_UNLISTEN: remote_listen_stop(c, m); break;
+    case MSG_OK:
+    case MSG_FORWARD_ACK:
+    case MSG_ERROR: ask_answered(c, m); break;
+    case MSG_SHUTDOWN: client_free(c); break;
+    default: client_send_error(c, 0, ERR_INVALID_REQUEST, "not a message for an agent");
+    }
+}
+
+static void on_stream(void *arg, struct stream *s)
+{
+    struct client *c = arg;
+    service_serve(&c->service, s);
+}
+
+static void on_up(void *arg)
+{
+    struct client *c = arg;
+    loop_timer_del(&c->grace);
+    agent_count_masters(c->agent);
+}
+
+static void on_down(void *arg, int error)
+{
+    struct client *c = arg;
+    log_note("the carrier of a session is gone: %s", error ? strerror(error) : "closed");
+    loop_timer_set(&c->grace, c->idle_ms);
+    agent_count_masters(c->agent);
+}
+
+static void on_over(void *arg, int error)
+{
+    log_note("a session is over: %s", error ? strerror(error) : "closed");
+    client_free(arg);
+}
+
+static const struct session_events session_events = {
+    .up = on_up, .down = on_down, .over = on_over, .message = on_message, .stream = on_stream};
+
+static void on_grace(void *arg)
+{
+    log_note("a session was given up: its master did not come back");
+    client_free(arg);
+}
+
+/* --- its life ---------------------------------------------------------------------------------- */
+
+struct client *client_new(struct agent *agent, const uint8_t id[static SESSION_LEN])
+{
+    struct client *c = xcalloc(1, sizeof *c);
+    c->agent = agent;
+    c->idle_ms = agent->idle_ms;
+    c->session = session_new(agent->loop, SESSION_AGENT, id, &session_events, c);
+    service_init(&c->service, agent->loop);
+    c->service.version = berth_version();
+    loop_timer_init(agent->loop, &c->grace, on_grace, c);
+    loop_timer_set(&c->grace, c->idle_ms);
+    c->next = agent->clients;
+    if (c->next)
+        c->next->prev = c;
+    agent->clients = c;
+    return c;
+}
+
+static void release(void *p)
+{
+    struct client *c = p;
+    free(c->host);
+    free(c->from);
+    free(c->to);
+    key_wipe(c->psk, sizeof c->psk);
+    free(c);
+}
+
+void client_free(struct client *c)
+{
+    struct agent *agent = c->agent;
+    if (c->next)
+        c->next->prev = c->prev;
+    *(c->prev ? &c->prev->next : &agent->clients) = c->next;
+    loop_timer_del(&c->grace);
+    auto_scan_free(c->scan);
+    ask_forget_all(c);
+    remote_listen_free_all(c);
+    service_fini(&c->service);
+    session_free(c->session);
+    loop_reap(agent->loop, c, release);
+    agent_count_masters(agent);
+}
+
+void client_end(struct client *c, const char *reason)
+{
+    struct draft d = draft_of(MSG_SHUTDOWN);
+    if (!session_is_up(c->session)) {
+        draft_free(&d);
+        client_free(c);
+        return;
+    }
+    draft_str(&d, "reason", reason);
+    session_send(c->session, &d);
+    /* The master closes its carrier when it has heard; that ends the wait. */
+    c->idle_ms = 0;
+    loop_timer_set(&c->grace, END_LIMIT_MS);
+}
+
+struct client *client_find(struct agent *agent, const uint8_t id[static SESSION_LEN])
+{
+    for (struct client *c = agent->clients; c; c = c->next)
+        if (memcmp(session_id(c->session), id, SESSION_LEN) == 0)
+            return c;
+    return NULL;
+}

@@ -1,0 +1,27 @@
+/* applets.h: a row per applet. */
+#ifndef APPLETS_APPLETS_H
+#define APPLETS_APPLETS_H
+
+/* Each takes its words, without its own name, NULL-terminated, and returns the exit status:
+ * 0 done, 1 failed, 2 usage. */
+int master_main(char **argv);
+int agent_main(char **argv);
+int list_main(char **argv);
+int stop_main(char **argv);
+int forward_main(char **argv);
+int close_main(char **argv);
+
+#define APPLETS(X)                                                                                 \
+    X(master, "forward ports to and from a host, through a session that survives roaming")         \
+    X(agent, "a user's own daemon on a host; master starts it over ssh")                           \
+    X(list, "sessions and forwards that are yours here")                                           \
+    X(stop, "end a session, or all of them")                                                       \
+    X(forward, "on the remote side: have the master listen on a port")                             \
+    X(close, "close the forward on a port")
+
+/* Prints the applet's help on standard output; returns 0. */
+int applet_help(const char *name);
+/* Its text; NULL where there is no such applet. */
+const char *applet_help_text(const char *name);
+
+#endif

@@ -1,0 +1,100 @@
+/* What `berth APPLET --help` prints. */
+#include <stdio.h>
+#include <string.h>
+
+#include "applets/applets.h"
+#include "core/mem.h"
+
+struct page {
+    const char *name, *text;
+};
+
+static const struct page pages[] = {
+    {"master",
+     "usage: berth master [options] [user@]host [-- command [args]]\n"
+     "\n"
+     "Starts your own agent on the host over ssh and keeps ports forwarded until you say stop.\n"
+     "Forwards are remembered for each [user@]host; the next `berth master host` restores them.\n"
+     "\n"
+     "  -L [bind:]port:host:hostport  listen here, connect there (unix sockets by their path)\n"
+     "  -L port                       short for -L port:localhost:port\n"
+     "  -R [bind:]port:host:hostport  listen there, connect here; -R port likewise\n"
+     "  -D [bind:]port                a SOCKS5 proxy here; names are resolved there\n"
+     "  --auto[=PORTS]                forward ports that start listening there;\n"
+     "                                PORTS such as 3000-3999,!3306\n"
+     "  --idle-timeout DURATION       how long the agent outlives its last master (10m)\n"
+     "  --no-remote-requests          ignore `berth forward` and `berth close` from there\n"
+     "  --no-restore                  do not restore remembered forwards\n"
+     "  --transport auto|ssh          this version has ssh\n"
+     "  -d                            go to the background once the forwards are up\n"
+     "  -v                            say more\n"
+     "  -p, -i, -J, -F, -o VALUE      handed to ssh\n"
+     "\n"
+     "A command behind -- runs here once the forwards are up; the session ends when it does,\n"
+     "with its exit status.\n"
+     "\n"
+     "  berth master -L 5432 db.example              the database of db.example, here\n"
+     "  berth master -R 8080:localhost:3000 web      port 3000 of this machine, there\n"
+     "  berth master -d --auto dev                   whatever starts listening on dev\n"
+     "  berth master -D 1080 gate -- curl -x socks5h://127.0.0.1:1080 http://inside/\n"},
+    {"agent",
+     "usage: berth agent --attach\n"
+     "\n"
+     "Your own daemon on a host. `berth master` sends this binary there and runs it over ssh;\n"
+     "you never need to. It runs as you, listens on no TCP port of its own, and ends when no\n"
+     "master has been attached for its idle timeout. What it notes is in\n"
+     "~/.cache/berth/agent.log.\n"
+     "\n"
+     "  --attach              join standard input and output to your agent, starting it first\n"
+     "  --check-sha256 HEX    exit with 0 if this very file has that SHA-256\n"
+     "\n"
+     "  berth stop            end it\n"},
+    {"list", "usage: berth list [--json]\n"
+             "\n"
+             "Your sessions and their forwards, on whichever side you ask.\n"
+             "\n"
+             "  --json    for programs\n"
+             "\n"
+             "  berth list\n"
+             "  berth list --json | jq '.sessions[].forwards[] | select(.state != \"ok\")'\n"},
+    {"stop",
+     "usage: berth stop [SESSION | --all]\n"
+     "\n"
+     "Ends a session: on your own machine its master, on the remote side your agent.\n"
+     "SESSION is the host as you gave it to `berth master`, or the beginning of the id that\n"
+     "`berth list` shows. It may be left out where there is only one.\n"
+     "\n"
+     "  berth stop\n"
+     "  berth stop me@db.example\n"
+     "  berth stop --all\n"},
+    {"forward",
+     "usage: berth forward [REMOTE:]LOCAL\n"
+     "\n"
+     "On the remote side: asks your master, on your own machine, to listen on port LOCAL and\n"
+     "lead its connections back to REMOTE here: a port, or host:port.\n"
+     "\n"
+     "  berth forward 3000            port 3000 of this host, as port 3000 there\n"
+     "  berth forward 3000:8000       as port 8000\n"
+     "  berth forward db:5432:5432    a host that this one can reach\n"},
+    {"close",
+     "usage: berth close PORT\n"
+     "\n"
+     "Closes the forward that listens on PORT, on whichever side you ask. Connections that are\n"
+     "open through it go on. A forward that was closed by hand is not opened again by --auto.\n"
+     "\n"
+     "  berth close 3000\n"},
+};
+
+const char *applet_help_text(const char *name)
+{
+    for (size_t i = 0; i < countof(pages); i++)
+        if (strcmp(pages[i].name, name) == 0)
+            return pages[i].text;
+    return NULL;
+}
+
+int applet_help(const char *name)
+{
+    fputs(applet_help_text(name), stdout);
+    return 0;
+}
