@@ -26,10 +26,11 @@
 
 #include "core/mem.h"
 
-#define READ_SIZE    ((size_t)256 * 1024)
-#define READS_A_TURN 4     /* so that one busy stream does not starve the others */
-#define IOV_LIMIT    1024  /* the kernel's IOV_MAX */
-#define LINGER_MS    10000 /* how long a closed socket waits for its bytes to be taken */
+#define READ_SIZE       ((size_t)256 * 1024)
+#define READS_A_TURN    4     /* so that one busy stream does not starve the others */
+#define IOV_LIMIT       1024  /* the kernel's IOV_MAX */
+#define LINGER_MS       10000 /* how long a closed socket waits for its bytes to be taken */
+#define LINGER_CHECK_MS 50
 
 struct fdstream;
 
@@ -52,10 +53,12 @@ struct fdstream {
     bool lingering; /* closed; reading only to see the peer take the rest */
     bool finished;
     int broken; /* errno of the output, until EOF was told and ERROR can be */
-    int kept; /* closed with the others; -1: none */
+    int kept;   /* closed with the others; -1: none */
     struct buf queue;
     struct loop_task again;
     struct loop_timer linger_timer;
+    uint64_t linger_until_ms;
+    struct loop_task give_up; /* when the loop ends before what was closed */
 };
 
 static void update(struct fdstream *f);
@@ -80,13 +83,14 @@ static void finish(struct fdstream *f)
     if (f->kept >= 0)
         close(f->kept);
     loop_task_del(&f->again);
+    loop_task_del(&f->give_up);
     loop_timer_del(&f->linger_timer);
     buf_fini(&f->queue);
     stream_fini(&f->s);
     loop_reap(f->s.loop, f, free);
 }
 
-static void linger_over(void *arg)
+static void give_up(void *arg)
 {
     finish(arg);
 }
@@ -135,7 +139,7 @@ static int socket_error(int fd)
     return error;
 }
 
-/* Bytes that the peer's kernel has not acknowledged. */
+/* Whether the peer's kernel has yet to acknowledge some of what was sent. */
 static bool unacknowledged(const struct fdstream *f)
 {
     int len = 0;
@@ -163,8 +167,18 @@ static void settle(struct fdstream *f)
     }
     end_output(f);
     f->lingering = true;
-    loop_timer_set(&f->linger_timer, LINGER_MS);
+    f->linger_until_ms = loop_now_ms(f->s.loop) + LINGER_MS;
+    loop_timer_set(&f->linger_timer, LINGER_CHECK_MS);
     update(f);
+}
+
+static void linger_check(void *arg)
+{
+    struct fdstream *f = arg;
+    if (unacknowledged(f) && loop_now_ms(f->s.loop) < f->linger_until_ms)
+        loop_timer_set(&f->linger_timer, LINGER_CHECK_MS);
+    else
+        finish(f);
 }
 
 /* Reading. */
@@ -454,6 +468,8 @@ static void fd_close(struct stream *s)
         update(f);
     else
         settle(f);
+    if (!f->finished)
+        loop_task_at_end(&f->give_up);
 }
 
 static void fd_reset(struct stream *s)
@@ -494,7 +510,8 @@ static struct stream *make(struct loop *loop, int in, int out, bool connecting)
     struct fdstream *f = xcalloc(1, sizeof(*f));
     stream_init(&f->s, &fd_ops, loop);
     loop_task_init(loop, &f->again, again, f);
-    loop_timer_init(loop, &f->linger_timer, linger_over, f);
+    loop_timer_init(loop, &f->linger_timer, linger_check, f);
+    loop_task_init(loop, &f->give_up, give_up, f);
     f->kept = -1;
     f->in = (struct end){.f = f, .fd = in};
     f->out = (struct end){.f = f, .fd = out};

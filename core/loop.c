@@ -32,7 +32,7 @@ struct loop {
     uint64_t now_ms;
     struct loop_timer **heap; /* heap[1 .. heap_len], the earliest first */
     size_t heap_len, heap_cap;
-    struct loop_task posted, running; /* heads of rings */
+    struct loop_task posted, running, at_end; /* heads of rings */
     struct reaped *reap;
     size_t reap_len, reap_cap;
     sigset_t signals;
@@ -176,25 +176,30 @@ static void ring_init(struct loop_task *head)
     head->next = head->prev = head;
 }
 
-static void ring_add(struct loop_task *head, struct loop_task *t)
+void loop_task_init(struct loop *loop, struct loop_task *t, loop_fn *fn, void *arg)
 {
+    *t = (struct loop_task){.loop = loop, .fn = fn, .arg = arg};
+}
+
+static void enter_ring(struct loop_task *head, struct loop_task *t)
+{
+    if (t->posted)
+        return;
+    t->posted = true;
     t->prev = head->prev;
     t->next = head;
     head->prev->next = t;
     head->prev = t;
 }
 
-void loop_task_init(struct loop *loop, struct loop_task *t, loop_fn *fn, void *arg)
-{
-    *t = (struct loop_task){.loop = loop, .fn = fn, .arg = arg};
-}
-
 void loop_task_post(struct loop_task *t)
 {
-    if (t->posted)
-        return;
-    t->posted = true;
-    ring_add(&t->loop->posted, t);
+    enter_ring(&t->loop->posted, t);
+}
+
+void loop_task_at_end(struct loop_task *t)
+{
+    enter_ring(&t->loop->at_end, t);
 }
 
 void loop_task_del(struct loop_task *t)
@@ -206,9 +211,9 @@ void loop_task_del(struct loop_task *t)
     t->next->prev = t->prev;
 }
 
-static void run_tasks(struct loop *loop)
+static void run_tasks(struct loop *loop, struct loop_task *posted)
 {
-    struct loop_task *posted = &loop->posted, *running = &loop->running;
+    struct loop_task *running = &loop->running;
     if (posted->next == posted)
         return;
     *running = *posted;
@@ -321,6 +326,7 @@ struct loop *loop_new(void)
     sigemptyset(&loop->signals);
     ring_init(&loop->posted);
     ring_init(&loop->running);
+    ring_init(&loop->at_end);
     loop->now_ms = clock_ms();
     return loop;
 }
@@ -329,6 +335,7 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
+    run_tasks(loop, &loop->at_end);
     run_reaper(loop);
     if (loop->signal_fd >= 0)
         close(loop->signal_fd);
@@ -359,7 +366,7 @@ void loop_turn(struct loop *loop, int timeout_ms)
     loop->batch_len = n > 0 ? n : 0;
     run_descriptors(loop);
     run_timers(loop);
-    run_tasks(loop);
+    run_tasks(loop, &loop->posted);
     run_reaper(loop);
 }
 

@@ -19,7 +19,8 @@ struct loop;
 
 /* NULL with errno. SIGPIPE is ignored from here on: a broken pipe is its stream's error. */
 struct loop *loop_new(void);
-/* Frees the loop and what waits to be reaped. Watches still on it must not be used again. */
+/* Runs the tasks of loop_task_at_end(), then frees the loop and what waits to be reaped.
+ * Watches still on it must not be used again. */
 void loop_free(struct loop *loop);
 /* Runs until loop_stop(); returns the value that was given to it. */
 int loop_run(struct loop *loop);
@@ -72,6 +73,8 @@ struct loop_task {
 void loop_task_init(struct loop *loop, struct loop_task *t, loop_fn *fn, void *arg);
 void loop_task_post(struct loop_task *t);
 void loop_task_del(struct loop_task *t);
+/* Runs when the loop is freed: for what lives on without an owner. */
+void loop_task_at_end(struct loop_task *t);
 
 /* Signals arrive as callbacks (signalfd); the signal is blocked for the process from here
  * on. proc_spawn() unblocks them all in the child. */

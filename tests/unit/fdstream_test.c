@@ -212,6 +212,18 @@ TEST(fdstream_close_gives_up_when_the_peer_is_gone)
     free(bytes);
 }
 
+TEST(fdstream_closed_is_released_with_the_loop)
+{
+    uint8_t *bytes = xcalloc(1, 16 << 20);
+    struct rig r;
+    rig_socket(&r, tcp_pair);
+    stream_write(r.p.s, bytes, 16 << 20);
+    stream_close(r.p.s);
+    r.p.s = NULL;
+    free(bytes);
+    rig_fini(&r);
+}
+
 static void held_up(pair_fn *pair)
 {
     struct rig r;

@@ -170,6 +170,23 @@ TEST(loop_tasks_posted_by_tasks_run_next_turn)
     CHECK_STR(trace, "113ff");
 }
 
+TEST(loop_runs_what_waits_for_its_end)
+{
+    struct loop *loop = loop_new();
+    trace_clear();
+    loop_task_init(loop, &first, note_arg, a);
+    loop_task_init(loop, &second, note_arg, b);
+    loop_task_init(loop, &third, third_runs, loop);
+    loop_task_at_end(&first);
+    loop_task_at_end(&second);
+    loop_task_at_end(&third);
+    loop_task_del(&first);
+    loop_turn(loop, 0);
+    CHECK_STR(trace, "");
+    loop_free(loop);
+    CHECK_STR(trace, "b3f");
+}
+
 static struct loop_fd watch[2];
 static unsigned watch_calls;
 static uint32_t watch_events;
