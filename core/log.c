@@ -114,11 +114,11 @@ __attribute__((format(printf, 2, 0))) static void say(bool plain, const char *fm
     errno = error;
 }
 
-#define SAY(plain, fmt)                                                                                   \
+#define SAY(plain, fmt)                                                                            \
     do {                                                                                           \
         va_list ap;                                                                                \
         va_start(ap, fmt);                                                                         \
-        say(plain, fmt, ap);                                                                           \
+        say(plain, fmt, ap);                                                                       \
         va_end(ap);                                                                                \
     } while (0)
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/buf.h"
 #include "core/mem.h"
 #include "tests/unit/test.h"
 
@@ -70,13 +71,16 @@ TEST(json_refuses)
 
 static bool nests(const char *open, const char *inner, const char *close, size_t times)
 {
-    char text[2048] = "";
+    struct buf text = {0};
     for (size_t i = 0; i < times; i++)
-        strcat(text, open);
-    strcat(text, inner);
+        buf_printf(&text, "%s", open);
+    buf_printf(&text, "%s", inner);
     for (size_t i = 0; i < times; i++)
-        strcat(text, close);
-    return is_json(text);
+        buf_printf(&text, "%s", close);
+    struct json *doc = json_parse(buf_front(&text), text.len);
+    json_free(doc);
+    buf_fini(&text);
+    return doc != NULL;
 }
 
 TEST(json_depth)
@@ -168,16 +172,16 @@ TEST(json_walks)
 {
     struct json *doc =
         parsed("{\"a\":[\"x\",[1,2],null,\"y\"],\"k\\u0000z\":1,\"o\":{\"p\":\"q\"},\"e\":[]}");
-    char seen[64] = "";
+    struct buf seen = {0};
     for (struct json_iter it = json_iter(json_root(doc)); json_next(&it);)
-        strcat(seen, it.key);
-    CHECK_STR(seen, "aoe");
-    seen[0] = '\0';
+        buf_printf(&seen, "%s", it.key);
     for (struct json_iter it = json_iter(json_get(json_root(doc), "a")); json_next(&it);) {
         CHECK(it.key == NULL);
-        strcat(seen, json_str(it.value) ? json_str(it.value) : "-");
+        buf_printf(&seen, "%s", json_str(it.value) ? json_str(it.value) : "-");
     }
-    CHECK_STR(seen, "x--y");
+    CHECK_INT(seen.len, 7);
+    CHECK(memcmp(buf_front(&seen), "aoex--y", 7) == 0);
+    buf_fini(&seen);
     const struct json_value *nothing[] = {NULL, json_get(json_root(doc), "e"),
                                           json_get(json_get(json_root(doc), "o"), "p")};
     for (size_t i = 0; i < countof(nothing); i++) {
@@ -211,6 +215,36 @@ TEST(json_writes)
     CHECK_INT(len, strlen(text));
     json_out_free(out);
     json_out_free(NULL);
+}
+
+TEST(json_values_by_themselves)
+{
+    struct json *doc = parsed("[[],{},-7,\"x\",null]");
+    static const bool arrays[] = {true, false, false, false, false};
+    static const int ints[] = {-1, -1, 1, -1, -1};
+    size_t i = 0;
+    CHECK(json_is_array(json_root(doc)));
+    CHECK(!json_is_array(NULL));
+    for (struct json_iter it = json_iter(json_root(doc)); json_next(&it); i++) {
+        int64_t n = -7;
+        CHECK_INT(json_is_array(it.value), arrays[i]);
+        CHECK_INT(json_int(it.value, &n), ints[i]);
+        CHECK_INT(n, -7);
+    }
+    CHECK_INT(i, countof(arrays));
+    json_free(doc);
+}
+
+/* What was copied outlives the document that it is from. */
+TEST(json_copies)
+{
+    struct json *doc = parsed("{\"a\":[1,{\"b\":\"\\u0000\\u00e9\"},null,true,0.5]}");
+    struct json_out *out = json_out_new();
+    json_put_copy(out, json_out_root(out), "c", json_get(json_root(doc), "a"));
+    json_free(doc);
+    cleanup_free char *text = json_out_text(out, false, NULL);
+    CHECK_STR(text, "{\"c\":[1,{\"b\":\"\\u0000\xc3\xa9\"},null,true,0.5]}");
+    json_out_free(out);
 }
 
 TEST(json_writes_numbers_that_are_numbers)

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/buf.h"
 #include "core/mem.h"
 #include "tests/unit/capture.h"
 #include "tests/unit/test.h"
@@ -58,14 +59,26 @@ TEST(log_control_characters)
     }
 }
 
+TEST(log_plain_lines)
+{
+    enum log_level before = log_level();
+    log_init(LOG_ERRORS);
+    capture_begin();
+    log_plain("Error: %s", "a\x1b"
+                           "b");
+    cleanup_free char *text = capture_end();
+    CHECK_STR(text, "Error: a?b\n");
+    log_init(before);
+}
+
 static char *said_of_length(const char *unit, size_t times)
 {
-    char *said = xcalloc(times + 1, strlen(unit));
+    struct buf said = {0};
     for (size_t i = 0; i < times; i++)
-        memcpy(said + i * strlen(unit), unit, strlen(unit));
+        buf_printf(&said, "%s", unit);
     capture_begin();
-    log_error("%s", said);
-    free(said);
+    log_error("%.*s", (int)said.len, (const char *)buf_front(&said));
+    buf_fini(&said);
     return capture_end();
 }
 

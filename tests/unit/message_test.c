@@ -66,6 +66,14 @@ TEST(message_fields)
     sink_fini(&k);
 }
 
+TEST(message_draft_not_sent)
+{
+    struct draft d = draft_of(MSG_OK);
+    draft_free(&d);
+    draft_free(&d);
+    CHECK(d.out == NULL);
+}
+
 TEST(message_refuses)
 {
     static const struct {

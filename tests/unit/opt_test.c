@@ -33,8 +33,8 @@ static void split(char *line, char **argv)
 
 static void check_steps(const char *line, const struct step *steps)
 {
-    char words[200], *argv[20];
-    strcpy(words, line);
+    char *argv[20];
+    cleanup_free char *words = xstrdup(line);
     split(words, argv);
     struct opts o = opts_of(table, argv);
     for (;; steps++) {
@@ -119,8 +119,8 @@ TEST(opt_errors)
         {"--\x1b[m", "berth: unknown option --?[m (try --help)\n"},
     };
     for (size_t i = 0; i < countof(rows); i++) {
-        char words[50], *argv[5];
-        strcpy(words, rows[i].line);
+        char *argv[5];
+        cleanup_free char *words = xstrdup(rows[i].line);
         split(words, argv);
         struct opts o = opts_of(table, argv);
         capture_begin();

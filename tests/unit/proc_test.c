@@ -126,6 +126,17 @@ TEST(proc_environment_and_directory)
     unsetenv("BERTH_UNIT");
 }
 
+/* As a login shell is started: by one name, called by another. */
+TEST(proc_file_is_not_argv0)
+{
+    struct proc_spec spec = nothing;
+    spec.file = "sh";
+    spec.argv = WORDS("-other", "-c", "echo $0");
+    check_output(spec, "-other\n");
+    spec.file = "/no/such/program";
+    CHECK_INT(spawn_error(spec), ENOENT);
+}
+
 TEST(proc_signals)
 {
     struct proc_spec spec = nothing;
