@@ -14,8 +14,8 @@
 #include "net/sock.h"
 
 #define DIAL_TIMEOUT_MS 30000
-#define NEXT_MS 250 /* until the next address is tried beside the one before */
-#define BUSY_MS 20  /* until an address is tried again whose queue of connections was full */
+#define NEXT_MS         250 /* until the next address is tried beside the one before */
+#define BUSY_MS         20 /* until an address is tried again whose queue of connections was full */
 
 struct attempt {
     struct dial *dial;
@@ -30,8 +30,8 @@ struct dial {
     struct resolve *resolve; /* NULL once it has answered */
     struct resolved to;
     struct attempt attempts[RESOLVE_MAX]; /* one for each address */
-    size_t next;    /* the address to be tried next */
-    size_t pending; /* attempts under way */
+    size_t next;                          /* the address to be tried next */
+    size_t pending;                       /* attempts under way */
     struct loop_timer step, deadline;
     struct loop_task finish;
     int fd;    /* the connected one, or -1 */
@@ -153,8 +153,7 @@ static void advance(struct dial *d)
     while (d->next < d->to.n && d->fd < 0) {
         int error = attempt_start(d, d->next++);
         switch (error) {
-        case 0:
-            break;
+        case 0: break;
         case EINPROGRESS:
             if (d->next < d->to.n)
                 loop_timer_set(&d->step, NEXT_MS);
@@ -163,8 +162,7 @@ static void advance(struct dial *d)
             d->next--;
             loop_timer_set(&d->step, BUSY_MS);
             return;
-        default:
-            failed(d, error);
+        default: failed(d, error);
         }
     }
     if (d->fd >= 0 || d->pending == 0)

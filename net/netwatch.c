@@ -22,16 +22,16 @@
 #include "core/mem.h"
 
 #define TOGETHER_MS 200
-#define CLOCKS_S 5
-#define SLEPT_MS 2000
-#define KNOWN_MAX 256 /* beyond it everything counts */
-#define LINK_STATE (IFF_UP | IFF_RUNNING | IFF_LOWER_UP)
+#define CLOCKS_S    5
+#define SLEPT_MS    2000
+#define KNOWN_MAX   256 /* beyond it everything counts */
+#define LINK_STATE  (IFF_UP | IFF_RUNNING | IFF_LOWER_UP)
 
 struct known {
-    uint32_t index;   /* of the interface */
-    uint8_t family;   /* AF_UNSPEC: the link itself */
+    uint32_t index; /* of the interface */
+    uint8_t family; /* AF_UNSPEC: the link itself */
     uint8_t addr[16];
-    uint32_t state;   /* the link's flags, or 1 for an address */
+    uint32_t state; /* the link's flags, or 1 for an address */
 };
 
 struct netwatch {
@@ -118,16 +118,12 @@ static bool matters(struct netwatch *w, unsigned type, struct reader body)
 {
     switch (type) {
     case RTM_NEWLINK:
-    case RTM_DELLINK:
-        return link_differs(w, body, type == RTM_DELLINK);
+    case RTM_DELLINK: return link_differs(w, body, type == RTM_DELLINK);
     case RTM_NEWADDR:
-    case RTM_DELADDR:
-        return address_differs(w, body, type == RTM_DELADDR);
+    case RTM_DELADDR: return address_differs(w, body, type == RTM_DELADDR);
     case RTM_NEWROUTE:
-    case RTM_DELROUTE:
-        return is_default_route(body);
-    default:
-        return false;
+    case RTM_DELROUTE: return is_default_route(body);
+    default: return false;
     }
 }
 

@@ -154,13 +154,10 @@ static void take_turns(struct resolved *out, const struct addrinfo *list)
 static int error_of_gai(int code)
 {
     switch (code) {
-    case EAI_SYSTEM:
-        return errno;
+    case EAI_SYSTEM: return errno;
     case EAI_AGAIN:
-    case EAI_FAIL:
-        return EHOSTUNREACH;
-    default:
-        return ENOENT;
+    case EAI_FAIL: return EHOSTUNREACH;
+    default: return ENOENT;
     }
 }
 

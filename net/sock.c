@@ -18,8 +18,8 @@
 #include "core/mem.h"
 #include "net/resolve.h"
 
-#define BACKLOG 1024
-#define BATCH 64     /* connections taken in one go, so that others get their turn */
+#define BACKLOG  1024
+#define BATCH    64  /* connections taken in one go, so that others get their turn */
 #define PAUSE_MS 100 /* until accepting is tried again when descriptors have run out */
 
 struct listener {
@@ -53,7 +53,7 @@ static void peer_text(const struct sockaddr_storage *addr, char text[static TARG
             inet_ntop(AF_INET6, &v6->sin6_addr, t.host, sizeof(t.host));
         t.port = ntohs(v6->sin6_port);
     } else {
-        strcpy(text, "unix");
+        snprintf(text, TARGET_TEXT_MAX, "unix");
         return;
     }
     target_format(&t, text);
@@ -183,7 +183,7 @@ static int listen_everywhere(struct listener *l, uint16_t port)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage own;
+    struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(own);
     if (getsockname(fd, (struct sockaddr *)&own, &len) != 0)
         return 0;

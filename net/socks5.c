@@ -119,28 +119,15 @@ size_t socks5_feed(struct socks5 *s, const uint8_t *in, size_t len)
 void socks5_result(uint8_t reply[static 10], int error)
 {
     switch (error) {
-    case 0:
-        put_reply(reply, REPLY_OK);
-        break;
+    case 0: put_reply(reply, REPLY_OK); break;
     case EACCES:
-    case EPERM:
-        put_reply(reply, REPLY_NOT_ALLOWED);
-        break;
-    case ENETUNREACH:
-        put_reply(reply, REPLY_NET_UNREACHABLE);
-        break;
+    case EPERM: put_reply(reply, REPLY_NOT_ALLOWED); break;
+    case ENETUNREACH: put_reply(reply, REPLY_NET_UNREACHABLE); break;
     case EHOSTUNREACH:
     case ENOENT:
-    case ETIMEDOUT:
-        put_reply(reply, REPLY_HOST_UNREACHABLE);
-        break;
-    case ECONNREFUSED:
-        put_reply(reply, REPLY_REFUSED);
-        break;
-    case EAFNOSUPPORT:
-        put_reply(reply, REPLY_NO_ADDRESS_TYPE);
-        break;
-    default:
-        put_reply(reply, REPLY_FAILURE);
+    case ETIMEDOUT: put_reply(reply, REPLY_HOST_UNREACHABLE); break;
+    case ECONNREFUSED: put_reply(reply, REPLY_REFUSED); break;
+    case EAFNOSUPPORT: put_reply(reply, REPLY_NO_ADDRESS_TYPE); break;
+    default: put_reply(reply, REPLY_FAILURE);
     }
 }

@@ -2,6 +2,7 @@
 #include "net/target.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -102,7 +103,7 @@ static int parse(struct target *t, const char *text, bool bind, const char **why
     const char *host, *port;
     size_t len;
     memset(t, 0, sizeof(*t));
-    if (strncmp(text, "unix:", 5) == 0)
+    if (strncmp(text, "unix:", 5) == 0 && !isdigit((unsigned char)text[5])) /* a host's name, too */
         return target_set_path(t, text + 5, why);
     if (split(text, &host, &len, &port, why) != 0)
         return -1;

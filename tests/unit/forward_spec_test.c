@@ -1,6 +1,8 @@
 /* What -L, -R and -D take. */
 #include "net/forward_spec.h"
 
+#include <stdio.h>
+
 #include "core/mem.h"
 #include "tests/unit/test.h"
 
@@ -131,9 +133,7 @@ TEST(forward_spec_too_long)
     char text[400];
     struct forward_spec f;
     const char *why = "";
-    memset(text, 'a', sizeof(text));
-    memcpy(text, "8080:", 5);
-    strcpy(text + sizeof(text) - 4, ":80");
+    snprintf(text, sizeof(text), "8080:%0380d:80", 0);
     CHECK_INT(forward_spec_parse(&f, FORWARD_LOCAL, text, &why), -1);
     CHECK_STR(why, "a part of it is too long");
 }

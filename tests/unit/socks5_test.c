@@ -164,8 +164,8 @@ TEST(socks5_refusal_behind_the_greeting)
 
 TEST(socks5_any_cut)
 {
-    static const uint8_t in[] = {5, 2, 2,   0,   5,   1,   0,   3,   9,   'l', 'o',
-                                 'c', 'a', 'l', 'h', 'o', 's', 't', 0,   22};
+    static const uint8_t in[] = {5,   2,   2,   0,   5,   1,   0,   3,   9, 'l',
+                                 'o', 'c', 'a', 'l', 'h', 'o', 's', 't', 0, 22};
     for (size_t cut = 0; cut <= sizeof(in); cut++) {
         struct socks5 s = {0};
         size_t replied = 0;
@@ -185,9 +185,9 @@ TEST(socks5_result)
     static const struct {
         int error, code;
     } rows[] = {
-        {0, 0},           {ECONNREFUSED, 5}, {EHOSTUNREACH, 4}, {ENOENT, 4}, {ENETUNREACH, 3},
-        {ETIMEDOUT, 4},   {EACCES, 2},       {EPERM, 2},        {EIO, 1},    {EMFILE, 1},
-        {EAFNOSUPPORT, 8},
+        {0, 0},           {ECONNREFUSED, 5}, {EHOSTUNREACH, 4}, {ENOENT, 4},
+        {ENETUNREACH, 3}, {ETIMEDOUT, 4},    {EACCES, 2},       {EPERM, 2},
+        {EIO, 1},         {EMFILE, 1},       {EAFNOSUPPORT, 8},
     };
     for (size_t i = 0; i < countof(rows); i++) {
         uint8_t reply[10], want[10] = {5, (uint8_t)rows[i].code, 0, 1};

@@ -12,7 +12,7 @@
     "s23456789.t23456789.u23456789.v23456789.w23456789.x23456789.y23456789.123"
 #define PATH_107                                                                                   \
     "/23456789/23456789/23456789/23456789/23456789/23456789/23456789/23456789/23456789/23456789/"  \
-    "23456789/234567"
+    "23456789/2345678"
 
 static void check_tcp(const char *text, const char *host, unsigned port)
 {
@@ -34,6 +34,7 @@ TEST(target_parse_tcp)
 {
     check_tcp("localhost:80", "localhost", 80);
     check_tcp("db.example.com:5432", "db.example.com", 5432);
+    check_tcp("unix:80", "unix", 80);
     check_tcp("my_host-1:1", "my_host-1", 1);
     check_tcp("192.0.2.1:65535", "192.0.2.1", 65535);
     check_tcp("[::1]:80", "::1", 80);

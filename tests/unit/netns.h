@@ -1,0 +1,51 @@
+/* netns.h: a network namespace of a test's own, with its lo up or down. */
+#ifndef TESTS_UNIT_NETNS_H
+#define TESTS_UNIT_NETNS_H
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The namespace to go back to, or -1 after a note: only root may make one. */
+static inline int netns_enter(const char *test)
+{
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (home >= 0 && unshare(CLONE_NEWNET) == 0)
+        return home;
+    if (home >= 0)
+        close(home);
+    fprintf(stderr, "%s: not tested: it needs a network namespace, which only root may make\n",
+            test);
+    return -1;
+}
+
+/* 0, or -1 with errno. */
+static inline int netns_leave(int home)
+{
+    int rc = setns(home, CLONE_NEWNET);
+    close(home);
+    return rc;
+}
+
+/* SIOC…: 16 bits, whatever the C library takes them for. */
+static inline int netns_ioctl(uint16_t request, void *arg)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int rc = ioctl(fd, request, arg);
+    close(fd);
+    return rc;
+}
+
+static inline int netns_lo_up(void)
+{
+    struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    return netns_ioctl(SIOCSIFFLAGS, &ifr);
+}
+
+#endif
