@@ -257,7 +257,7 @@ static void scene_start(struct scene *s, const char *script, bool batch)
 {
     char *args[] = {NULL};
     struct ssh_options o = {.host = "h", .args = args, .agent_args = args, .batch = batch};
-    *s = (struct scene){.loop = loop_new(), .dir = "/tmp/berth-unit-XXXXXX"};
+    *s = (struct scene){.loop = loop_new(), .dir = "/tmp/berth-ssh-XXXXXX"};
     CHECK(mkdtemp(s->dir) != NULL);
     write_ssh(s->dir, script);
     s->path = xstrdup(getenv("PATH"));
