@@ -137,6 +137,7 @@ struct draft local_listing(struct master *m);
 void remember_restore(struct master *m);
 void remember_save(struct master *m);
 void remember_closed(struct master *m, uint16_t port);
+void remember_opened(struct master *m, uint16_t port); /* by hand, again */
 bool remember_is_closed(const struct master *m, uint16_t port);
 
 /* --- command.c: the wrapped command ------------------------------------------------------------------------ */

@@ -181,6 +181,15 @@ void remember_closed(struct master *m, uint16_t port)
     add_closed(m, port);
 }
 
+void remember_opened(struct master *m, uint16_t port)
+{
+    for (size_t i = 0; i < m->n_closed;)
+        if (m->closed[i] == port)
+            m->closed[i] = m->closed[--m->n_closed];
+        else
+            i++;
+}
+
 bool remember_is_closed(const struct master *m, uint16_t port)
 {
     for (size_t i = 0; i < m->n_closed; i++)

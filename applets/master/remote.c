@@ -94,6 +94,7 @@ static void open_asked(struct master *m, int64_t id, const struct forward_spec *
         return;
     }
     log_note("%s: asked to forward 127.0.0.1:%u", m->options->host, f->spec.bind.port);
+    remember_opened(m, spec->target.port);
     remember_save(m);
     accept_forward(m, id, f);
 }

@@ -1,6 +1,7 @@
 /* service.c: from a stream to its handler, and from the answer to the stream's end. */
 #include "applets/service/service.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -191,6 +192,7 @@ void service_serve(struct service *sv, struct stream *s)
 
 void service_init(struct service *sv, struct loop *loop)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a file over the user's limit is that request's error */
     *sv = (struct service){
         .loop = loop, .rows = service_all, .version = "", .started_ms = loop_now_ms(loop)};
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/log.h"
 #include "core/mem.h"
@@ -19,7 +20,8 @@ struct session {
     struct stream *control; /* the agent's is NULL until the master's has arrived */
     struct frame_reader frames;
     struct loop_timer silence;
-    uint64_t began_ms, ping;
+    uint64_t began_ms;
+    uint64_t ping, ping_us, rtt_us; /* number of the last Ping, and when it was sent */
     unsigned unanswered;
     bool over, freed;
 };
@@ -42,15 +44,24 @@ static void send_number(struct session *s, enum message_type type, int64_t n)
     session_send(s, &d);
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 static void hear(struct session *s, const struct message *m)
 {
     int64_t n = 0;
+    (void)json_get_int(m->body, "n", &n);
     switch (m->type) {
-    case MSG_PING:
-        (void)json_get_int(m->body, "n", &n);
-        send_number(s, MSG_PONG, n);
+    case MSG_PING: send_number(s, MSG_PONG, n); break;
+    case MSG_PONG:
+        s->unanswered = 0;
+        if (n == (int64_t)s->ping)
+            s->rtt_us = now_us() - s->ping_us;
         break;
-    case MSG_PONG: s->unanswered = 0; break;
     default: s->events->message(s->arg, m);
     }
 }
@@ -146,6 +157,7 @@ static void on_link(void *arg, struct link *link, enum link_event event)
     case LINK_UP:
         s->unanswered = 0;
         loop_timer_set(&s->silence, SESSION_SILENCE_MS);
+        session_probe(s);
         s->events->up(s->arg);
         break;
     case LINK_DOWN: drop(s, link_error(link)); break;
@@ -220,8 +232,10 @@ struct stream *session_open(struct session *s)
 
 void session_probe(struct session *s)
 {
-    if (s->control)
-        send_number(s, MSG_PING, (int64_t)++s->ping);
+    if (!s->control)
+        return;
+    s->ping_us = now_us();
+    send_number(s, MSG_PING, (int64_t)++s->ping);
 }
 
 void session_go_away(struct session *s)
@@ -246,7 +260,7 @@ uint64_t session_up_since_ms(const struct session *s)
 
 uint64_t session_rtt_us(const struct session *s)
 {
-    return link_rtt_us(s->link);
+    return s->rtt_us;
 }
 
 size_t session_streams(const struct session *s)
