@@ -127,6 +127,13 @@ char *path_runtime(const char *name)
     return path ? path : inside(path_cache("run"), name);
 }
 
+void path_runtime_tidy(void)
+{
+    cleanup_free char *dir = path_runtime("");
+    if (dir)
+        rmdir(dir);
+}
+
 static int write_all(int fd, const char *data, size_t len)
 {
     while (len) {

@@ -18,6 +18,8 @@ char *path_agent_socket(unsigned which);
 /* NAME in a directory that only this user can enter, made if need be: $XDG_RUNTIME_DIR/berth,
  * else /tmp/berth-$UID, else ~/.cache/berth/run. NULL with errno when none can be had. */
 char *path_runtime(const char *name);
+/* Removes that directory again if nothing is in it. */
+void path_runtime_tidy(void);
 
 /* mkdir -p with mode 0700. -1 with errno EPERM when what is there is not a directory of this
  * user's own (a symlink is not). */

@@ -38,7 +38,7 @@ static void print_rate(int64_t rate)
     double kib = (double)rate / 1024;
     if (rate >= 1 << 20)
         printf("   %.1f MiB/s", kib / 1024);
-    else if (rate)
+    else if (rate >= 103) /* a tenth of a KiB: what is less is shown as nothing */
         printf("   %.1f KiB/s", kib);
 }
 

@@ -45,6 +45,7 @@ struct reach reach_find(void)
         closedir(dir);
     if (r.n)
         qsort(r.at, r.n, sizeof *r.at, by_path);
+    path_runtime_tidy();
     for (unsigned i = 0; i < PATH_AGENT_SOCKETS; i++)
         add(&r, path_agent_socket(i), true);
     return r;

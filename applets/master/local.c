@@ -106,9 +106,13 @@ void local_start(struct master *m)
     key_random(name, sizeof name);
     hex_encode(hex, name, sizeof name);
     cleanup_free char *file = xasprintf("master-%s.sock", hex);
-    m->control_path = path_runtime(file);
-    if (m->control_path)
-        m->control = control_new(m->loop, m->control_path, on_request, m);
+    /* Twice: whoever lists removes the directory when it is empty, between our two steps too. */
+    for (int i = 0; i < 2 && !m->control; i++) {
+        free(m->control_path);
+        m->control_path = path_runtime(file);
+        if (m->control_path)
+            m->control = control_new(m->loop, m->control_path, on_request, m);
+    }
     if (!m->control)
         log_note("list and stop cannot reach this master: %s: %s",
                  m->control_path ? m->control_path : "no directory for sockets", strerror(errno));

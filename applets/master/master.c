@@ -11,6 +11,7 @@
 #include "applets/applets.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/paths.h"
 
 static void on_signal(void *arg, int signo)
 {
@@ -72,6 +73,7 @@ static int run(struct options *o, int ready_fd)
     forward_fini(&m);
     connection_fini(&m);
     control_free(m.control);
+    path_runtime_tidy();
     free(m.control_path);
     free(m.closed);
     loop_free(m.loop);
