@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import socket
 import stat
 
 from harness import *
@@ -100,11 +101,12 @@ class FirstContact(Bootstrap):
 
     def test_settings_that_would_disturb(self):
         user = self.user()
-        taken = self.server(Echo())
-        config = self.ssh_config(user, "RemoteCommand echo hello", f"LocalForward {taken.port} localhost:9",
-                                 "ExitOnForwardFailure yes", "RequestTTY force", "ForwardX11 yes",
-                                 "ForwardAgent yes")
+        port = free_port()
+        config = self.ssh_config(user, "RemoteCommand echo hello", f"LocalForward {port} localhost:9",
+                                 "RequestTTY force", "ForwardX11 yes", "ForwardAgent yes")
         self.assert_carries(user, config=config)
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
 
     def test_progress_bar_on_a_terminal(self):
         user = self.user()
@@ -143,6 +145,7 @@ class LoginShells(Bootstrap):
                 master = self.assert_carries(user)
                 self.assert_installed(user.cache)
                 self.assertIn("something is odd", master.text())
+                master.stop()
 
     def test_a_flood_before_the_command(self):
         user = self.user(shell="/bin/bash")
@@ -238,7 +241,7 @@ class Disks(Bootstrap):
             with self.subTest(name):
                 user.reset()
                 user.write(os.path.relpath(self.binary(user.cache), user.home), content, 0o700)
-                self.assert_carries(user)
+                self.assert_carries(user).stop()
                 self.assert_installed(user.cache)
                 self.assertFalse(os.path.exists(os.path.join(user.home, "was-run")))
 
