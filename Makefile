@@ -154,8 +154,14 @@ demo:
 	$(Q)$(MAKE) --no-print-directory $(more_jobs) all
 	$(Q)scripts/demo
 
-bench: all
+bench:
+	$(Q)scripts/setup
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/bench-load
 	$(Q)tests/bench/run
+
+build/bench-load: tests/bench/load.c
+	$(say) CC $@
+	$(Q)gcc -O2 -g -D_GNU_SOURCE $(warnings) -pthread -o $@ $<
 
 # ---- lint ----
 
