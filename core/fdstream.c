@@ -109,7 +109,7 @@ static void fail(struct fdstream *f, int error)
 
 static void tell_broken(struct fdstream *f)
 {
-    if (f->broken && f->s.eof_told)
+    if (f->broken && f->s.eof)
         fail(f, f->broken);
 }
 
@@ -445,13 +445,9 @@ static void fd_writev(struct stream *s, const struct iovec *iov, int n)
 
 static void fd_consumed(struct stream *s, size_t len)
 {
-    struct fdstream *f = fdstream_of(s);
     (void)len;
-    if (stream_held(s))
-        return;
-    if (f->broken && s->eof)
-        loop_task_post(&f->again);
-    update(f);
+    if (!stream_held(s))
+        update(fdstream_of(s));
 }
 
 static void fd_shutdown(struct stream *s)
