@@ -139,6 +139,13 @@ build/fuzz/%: $(call objects,fuzz,$(testable)) build/obj/fuzz/tests/fuzz/%_fuzz.
 
 fuzz: $(fuzzers)
 
+# Our yamux by itself, for tests/interop.
+build/yamux-peer: $(call objects,asan,$(testable)) build/obj/asan/tests/interop/yamux_peer.o
+	$(say) LINK $@
+	$(Q)$(CC_asan) $^ $(LDFLAGS_asan) $(libraries) -o $@
+
+-include build/obj/asan/tests/interop/yamux_peer.d
+
 unit: $(units)
 	$(run_x86_64) build/unit-x86_64
 	$(run_aarch64) build/unit-aarch64
@@ -146,7 +153,7 @@ unit: $(units)
 
 test:
 	$(Q)scripts/setup
-	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz build/yamux-peer
 	$(Q)RUN_X86_64="$(run_x86_64)" RUN_AARCH64="$(run_aarch64)" tests/run
 
 demo:

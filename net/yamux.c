@@ -180,7 +180,7 @@ static void on_window(struct yamux *m, struct ystream *s, const struct yamux_hea
 
 static void on_unknown(struct yamux *m, const struct yamux_header *h)
 {
-    if (h->type == YAMUX_DATA && h->length && !(h->flags & YAMUX_RST))
+    if (h->type == YAMUX_DATA && h->length && h->id && !(h->flags & YAMUX_RST))
         refuse(m, h->id);
 }
 
