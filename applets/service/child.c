@@ -17,6 +17,7 @@
 
 #include "applets/service/hangup.h"
 #include "core/fdstream.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "core/proc.h"
 
@@ -132,10 +133,13 @@ void child_resume(struct child *c)
     if (!c->paused)
         return;
     c->paused = false;
-    if (c->exited)
+    if (c->exited) {
         drain(c);
-    else if (channel_watch(&c->out) != 0 || channel_watch(&c->err) != 0)
-        abort(); /* they were on this loop a moment ago */
+    } else if (channel_watch(&c->out) != 0 || channel_watch(&c->err) != 0) {
+        log_error("pid %d: its output is lost: %s", (int)c->pid, strerror(errno));
+        channel_close(&c->out);
+        channel_close(&c->err);
+    }
 }
 
 /* Input. */

@@ -105,7 +105,7 @@ static bool read_extent(const struct json_value *body, const char *key, int64_t 
 static void send_slice(struct get *g, const char *path, int64_t offset, int64_t length)
 {
     struct request *r = g->request;
-    struct stat st;
+    struct stat st = {0};
     int error = open_file(g, path, &st);
     if (error) {
         file_fail(r, path, error);

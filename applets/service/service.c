@@ -116,6 +116,8 @@ struct stream *request_detach(struct request *r)
 {
     struct stream *s = r->stream;
     r->stream = NULL;
+    frame_reader_fini(&r->frames);
+    message_fini(&r->message);
     return s;
 }
 

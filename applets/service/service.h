@@ -72,8 +72,8 @@ void request_reset(struct request *r);
 /* Error as the answer, then request_end(). */
 void request_fail(struct request *r, enum error_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Gives the stream away (to a relay). The request stays on the list without one, for
- * service_fini() to find, until request_end(). */
+/* Gives the stream away (to a relay). The request stays on the list without stream and
+ * message, for service_fini() to find, until request_end(). */
 struct stream *request_detach(struct request *r);
 /* Consumes what waits on the opener's stream. */
 void request_drop_input(struct request *r);
