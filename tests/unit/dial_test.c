@@ -30,9 +30,17 @@ static void on_dialled(void *arg, struct stream *s, int error)
     o->count++;
 }
 
+/* So that a test fails, rather than hangs. */
+static int impatient(int fd)
+{
+    struct timeval limit = {.tv_sec = 10};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    return fd;
+}
+
 static void await(struct loop *loop, const struct outcome *o)
 {
-    uint64_t end = loop_now_ms(loop) + 20000;
+    uint64_t end = loop_now_ms(loop) + 10000;
     while (!o->count && loop_now_ms(loop) < end)
         loop_turn(loop, 1000);
     CHECK_INT(o->count, 1);
@@ -74,7 +82,7 @@ static int bound(const char *host, unsigned port)
     const void *addr = six ? (const void *)&v6 : (const void *)&v4;
     if (fd < 0 || bind(fd, addr, six ? sizeof(v6) : sizeof(v4)) != 0)
         return -1;
-    return steal_fd(&fd);
+    return impatient(steal_fd(&fd));
 }
 
 static unsigned port_of(int fd)
@@ -133,7 +141,7 @@ TEST(dial_connects)
     CHECK_INT(o.error, 0);
     CHECK(o.stream);
     char byte = 0;
-    int fd = accept(listening, NULL, NULL);
+    int fd = impatient(accept(listening, NULL, NULL));
     stream_write(o.stream, "x", 1);
     CHECK_INT(read(fd, &byte, 1), 1);
     CHECK_INT(byte, 'x');
@@ -249,8 +257,8 @@ TEST(dial_cancelled)
     CHECK_INT(waitpid(-1, NULL, WNOHANG), -1);
     CHECK_INT(errno, ECHILD);
     char byte;
-    int fd = accept(listening, NULL, NULL);
-    CHECK(read(fd, &byte, 1) <= 0); /* closed by the one who forgot it */
+    int fd = impatient(accept(listening, NULL, NULL));
+    CHECK(read(fd, &byte, 1) == 0 || errno == ECONNRESET); /* the dial's end was closed */
     close(fd);
     close(listening);
     loop_free(loop);
@@ -263,11 +271,25 @@ TEST(dial_never_connects_to_itself)
     if (home < 0)
         return;
     CHECK_INT(netns_lo_up(), 0);
-    int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
-    CHECK_INT(write(fd, "40000 40000", 11), 11);
-    close(fd);
+    CHECK_INT(netns_write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40000"), 0);
     struct target t = tcp("127.0.0.1", 40000);
     struct outcome o = dial(&t);
+    CHECK_INT(o.error, ECONNREFUSED);
+    CHECK_INT(netns_leave(home), 0);
+}
+
+/* 127.0.0.1 refuses, and there is no ::1. */
+TEST(dial_tells_the_most_telling_error)
+{
+    int home = netns_enter(__func__);
+    if (home < 0)
+        return;
+    CHECK_INT(netns_write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"), 0);
+    CHECK_INT(netns_lo_up(), 0);
+    struct target t = tcp("localhost", 80), six = tcp("::1", 80);
+    struct outcome o = dial(&six);
+    CHECK(o.error && o.error != ECONNREFUSED);
+    o = dial(&t);
     CHECK_INT(o.error, ECONNREFUSED);
     CHECK_INT(netns_leave(home), 0);
 }
@@ -291,7 +313,7 @@ static int bound_unix(const char *path)
     memcpy(sa.sun_path, path, strlen(path));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK_INT(bind(fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
-    return fd;
+    return impatient(fd);
 }
 
 TEST(dial_unix)
@@ -313,6 +335,28 @@ TEST(dial_unix)
     CHECK_INT(rmdir(dir), 0);
 }
 
+TEST(dial_unix_cancelled)
+{
+    char dir[] = "/tmp/berth-dial-XXXXXX", byte;
+    CHECK(mkdtemp(dir));
+    struct loop *loop = loop_new();
+    struct outcome o = {0};
+    struct target t = {.kind = TARGET_UNIX};
+    snprintf(t.path, sizeof(t.path), "%s/s", dir);
+    int listening = bound_unix(t.path);
+    CHECK_INT(listen(listening, 1), 0);
+    dial_cancel(dial_start(loop, &t, on_dialled, &o));
+    int fd = impatient(accept(listening, NULL, NULL));
+    CHECK_INT(read(fd, &byte, 1), 0);
+    loop_turn(loop, 20);
+    CHECK_INT(o.count, 0);
+    close(fd);
+    close(listening);
+    CHECK_INT(unlink(t.path), 0);
+    CHECK_INT(rmdir(dir), 0);
+    loop_free(loop);
+}
+
 TEST(dial_unix_awaits_room_in_the_queue)
 {
     char dir[] = "/tmp/berth-dial-XXXXXX";
@@ -328,7 +372,7 @@ TEST(dial_unix_awaits_room_in_the_queue)
     for (int i = 0; i < 5; i++)
         loop_turn(loop, 30);
     CHECK_INT(o.count, 0);
-    close(accept(listening, NULL, NULL));
+    close(impatient(accept(listening, NULL, NULL)));
     await(loop, &o);
     CHECK_INT(o.error, 0);
     stream_reset(o.stream);

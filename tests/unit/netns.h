@@ -33,6 +33,14 @@ static inline int netns_leave(int home)
     return rc;
 }
 
+static inline int netns_write(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = write(fd, text, strlen(text));
+    close(fd);
+    return n == (ssize_t)strlen(text) ? 0 : -1;
+}
+
 /* SIOC…: 16 bits, whatever the C library takes them for. */
 static inline int netns_ioctl(uint16_t request, void *arg)
 {

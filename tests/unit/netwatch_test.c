@@ -100,6 +100,27 @@ TEST(netwatch_tells_what_matters)
     CHECK_INT(netns_leave(home), 0);
 }
 
+TEST(netwatch_tells_a_burst_once)
+{
+    int home = netns_enter(__func__);
+    if (home < 0)
+        return;
+    struct loop *loop = loop_new();
+    struct seen seen = {0};
+    seen.watch = netwatch_new(loop, on_event, &seen);
+    CHECK(seen.watch);
+    CHECK_INT(netns_lo_up(), 0);
+    loop_turn(loop, 20);
+    CHECK_INT(seen.changed, 0);
+    CHECK_INT(set_lo(SIOCSIFADDR, "lo:1", "10.9.8.7"), 0);
+    loop_turn(loop, 20);
+    CHECK_INT(seen.changed, 0);
+    CHECK_INT(changes(loop, &seen), 1);
+    netwatch_free(seen.watch);
+    loop_free(loop);
+    CHECK_INT(netns_leave(home), 0);
+}
+
 TEST(netwatch_freed_by_its_own_event)
 {
     int home = netns_enter(__func__);

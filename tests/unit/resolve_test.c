@@ -33,7 +33,7 @@ static void on_answer(void *arg, const struct resolved *addresses)
 
 static void await(struct loop *loop, const struct answer *a)
 {
-    uint64_t end = loop_now_ms(loop) + 20000;
+    uint64_t end = loop_now_ms(loop) + 10000;
     while (!a->count && loop_now_ms(loop) < end)
         loop_turn(loop, 1000);
 }

@@ -36,10 +36,18 @@ static void on_guest(void *arg, struct stream *s, const char *peer)
     g->free_it = NULL;
 }
 
+/* So that a test fails, rather than hangs. */
+static int impatient(int fd)
+{
+    struct timeval limit = {.tv_sec = 10};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    return fd;
+}
+
 /* Until `count` guests have come, or nothing happens for long. */
 static void await(struct loop *loop, const struct guest *g, int count)
 {
-    uint64_t end = loop_now_ms(loop) + 20000;
+    uint64_t end = loop_now_ms(loop) + 10000;
     while (g->count < count && loop_now_ms(loop) < end)
         loop_turn(loop, 1000);
     CHECK_INT(g->count, count);
@@ -63,7 +71,7 @@ static int client(const char *host, uint16_t port)
     const void *addr = six ? (const void *)&v6 : (const void *)&v4;
     if (connect(fd, addr, six ? sizeof(v6) : sizeof(v4)) != 0)
         return -1;
-    return steal_fd(&fd);
+    return impatient(steal_fd(&fd));
 }
 
 static unsigned own_port(int fd)
@@ -253,6 +261,12 @@ TEST(sock_listener_out_of_descriptors)
     now.rlim_cur = (rlim_t)lowest;
     CHECK_INT(setrlimit(RLIMIT_NOFILE, &now), 0);
     loop_turn(loop, 1000);
+    /* It pauses between its tries. */
+    uint64_t end = loop_now_ms(loop) + 250;
+    int turns = 0;
+    for (; loop_now_ms(loop) < end; turns++)
+        loop_turn(loop, 1000);
+    CHECK(turns < 20);
     CHECK_INT(setrlimit(RLIMIT_NOFILE, &was), 0);
     CHECK_INT(listener_error(l), EMFILE);
     CHECK_INT(g.count, 0);
@@ -292,7 +306,7 @@ static int bind_unix(const char *path)
     memcpy(sa.sun_path, path, strlen(path));
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK_INT(bind(fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
-    return fd;
+    return impatient(fd);
 }
 
 static bool root(const char *test)
@@ -316,7 +330,7 @@ TEST(sock_listener_unix)
     CHECK(l && listener_port(l) == 0);
     CHECK_INT(stat(t.path, &st), 0);
     CHECK_INT(st.st_mode, S_IFSOCK | 0600);
-    int fd = sock_connect_own(t.path);
+    int fd = impatient(sock_connect_own(t.path));
     CHECK(fd >= 0);
     await(loop, &g, 1);
     CHECK_STR(g.peer, "unix");
@@ -341,7 +355,7 @@ TEST(sock_listener_unix_takes_a_dead_path)
     close(bind_unix(t.path));
     struct listener *l = listener_new(loop, &t, on_guest, &g);
     CHECK(l);
-    int fd = sock_connect_own(t.path);
+    int fd = impatient(sock_connect_own(t.path));
     await(loop, &g, 1);
     stream_reset(g.stream);
     close(fd);
@@ -406,7 +420,7 @@ TEST(sock_connect_own)
     uid_t uid = 4711;
     int listening = bind_unix(t.path);
     CHECK_INT(listen(listening, 1), 0);
-    int fd = sock_connect_own(t.path);
+    int fd = impatient(sock_connect_own(t.path));
     CHECK(fd >= 0);
     CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
     CHECK_INT(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -479,7 +493,7 @@ TEST(sock_connect_own_refuses_other_users)
     listen_as_nobody(listening);
     check_not_own(t.path); /* our file, their process */
     char byte;
-    int fd = accept(listening, NULL, NULL);
+    int fd = impatient(accept(listening, NULL, NULL));
     CHECK_INT(read(fd, &byte, 1), 0); /* not a byte was sent */
     close(fd);
     CHECK_INT(listen(listening, 1), 0);
