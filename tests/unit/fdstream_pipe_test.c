@@ -12,7 +12,7 @@ struct pipes {
 
 static void pipes_init(struct pipes *x, bool reads, bool writes)
 {
-    int to[2], from[2];
+    int to[2] = {-1, -1}, from[2] = {-1, -1};
     x->r = (struct rig){.before = open_descriptors(), .loop = loop_new(), .peer = -1};
     CHECK(!pipe2(to, O_CLOEXEC) && !pipe2(from, O_CLOEXEC));
     x->to = to[1];

@@ -17,9 +17,9 @@ struct rig {
     int peer;
 };
 
-typedef void pair_fn(int fd[2]);
+typedef void (*pair_fn)(int fd[2]);
 
-static inline void rig_socket(struct rig *r, pair_fn *pair)
+static inline void rig_socket(struct rig *r, pair_fn pair)
 {
     int fd[2];
     *r = (struct rig){.before = open_descriptors(), .loop = loop_new()};

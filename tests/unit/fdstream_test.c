@@ -5,7 +5,7 @@
 #include "core/mem.h"
 #include "tests/unit/fdstream_rig.h"
 
-static void half_close(pair_fn *pair)
+static void half_close(pair_fn pair)
 {
     struct rig r;
     char bytes[8];
@@ -32,7 +32,7 @@ TEST(fdstream_half_close_peer_first)
     half_close(tcp_pair);
 }
 
-static void half_close_first(pair_fn *pair)
+static void half_close_first(pair_fn pair)
 {
     struct rig r;
     char bytes[8];
@@ -59,7 +59,7 @@ TEST(fdstream_half_close_we_first)
 }
 
 /* Sends so much that most is queued, then ends in one of two ways; the peer must get it all. */
-static void ends_after(pair_fn *pair, void (*end_it)(struct stream *s), size_t unread)
+static void ends_after(pair_fn pair, void (*end_it)(struct stream *s), size_t unread)
 {
     enum { LEN = 24 << 20 };
     struct rig r;
@@ -111,7 +111,7 @@ TEST(fdstream_shutdown_comes_after_what_is_queued)
 TEST(fdstream_close_gives_up_when_the_peer_is_gone)
 {
     uint8_t *bytes = xcalloc(1, 16 << 20);
-    pair_fn *pairs[] = {unix_pair, tcp_pair};
+    pair_fn pairs[] = {unix_pair, tcp_pair};
     for (size_t i = 0; i < countof(pairs); i++) {
         struct rig r;
         rig_socket(&r, pairs[i]);
@@ -139,7 +139,7 @@ TEST(fdstream_closed_is_released_with_the_loop)
     rig_fini(&r);
 }
 
-static void held_up(pair_fn *pair)
+static void held_up(pair_fn pair)
 {
     struct rig r;
     size_t sent = 0, n;
@@ -167,7 +167,7 @@ TEST(fdstream_reader_holds_the_sender_up)
     held_up(tcp_pair);
 }
 
-static void room(pair_fn *pair)
+static void room(pair_fn pair)
 {
     static const uint8_t bytes[10000];
     struct rig r;

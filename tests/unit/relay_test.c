@@ -20,7 +20,7 @@ struct rig {
     int error;
 };
 
-typedef void pair_fn(int fd[2]);
+typedef void (*pair_fn)(int fd[2]);
 
 static void on_end(void *arg, int error)
 {
@@ -29,7 +29,7 @@ static void on_end(void *arg, int error)
     r->error = error;
 }
 
-static void rig_streams(struct rig *r, pair_fn *pair)
+static void rig_streams(struct rig *r, pair_fn pair)
 {
     int left[2], right[2];
     *r = (struct rig){.before = open_descriptors(), .loop = loop_new()};
@@ -48,7 +48,7 @@ static void rig_relay(struct rig *r)
     CHECK_INT(r->count.open, 1);
 }
 
-static void rig_init(struct rig *r, pair_fn *pair)
+static void rig_init(struct rig *r, pair_fn pair)
 {
     rig_streams(r, pair);
     rig_relay(r);
@@ -67,7 +67,7 @@ static void rig_fini(struct rig *r)
 
 TEST(relay_passes_bytes_and_ends)
 {
-    pair_fn *pairs[] = {unix_pair, tcp_pair};
+    pair_fn pairs[] = {unix_pair, tcp_pair};
     for (size_t i = 0; i < countof(pairs); i++) {
         struct rig r;
         rig_init(&r, pairs[i]);
@@ -139,7 +139,7 @@ TEST(relay_reset_after_an_end_does_not_lose_what_came_before)
     static const uint8_t bytes[4096];
     size_t said = 0;
     struct rig r;
-    int out[2], in[2];
+    int out[2] = {-1, -1}, in[2] = {-1, -1};
     rig_streams(&r, unix_pair);
     CHECK(!pipe2(out, O_CLOEXEC) && !pipe2(in, O_CLOEXEC));
     /* A child that says much and exits, while its stdin is still written to. */
@@ -241,7 +241,7 @@ static void bulk_event(void *arg, struct stream *s, enum stream_event event)
 
 TEST(relay_bulk_both_ways)
 {
-    pair_fn *pairs[] = {unix_pair, tcp_pair};
+    pair_fn pairs[] = {unix_pair, tcp_pair};
     for (size_t i = 0; i < PERIOD; i++)
         pattern[i] = pattern[i + PERIOD] = (uint8_t)(i * 2654435761u >> 15);
     for (size_t i = 0; i < countof(pairs); i++) {
