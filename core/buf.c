@@ -13,9 +13,49 @@
 
 #define BUF_MIN 512 /* the smallest storage, bytes */
 
+/* Large storage that was let go a moment ago is wanted again the next: it stays here, where
+ * the C library would give it back to the kernel and fault it in again page by page. */
+#define SPARES      4
+#define SPARE_MIN   ((size_t)32 * 1024)   /* bytes; what is smaller comes from the heap anyway */
+#define SPARE_LIMIT ((size_t)1024 * 1024) /* bytes of all spares together */
+
+static struct spare {
+    uint8_t *data;
+    size_t cap;
+} spares[SPARES];
+static size_t spare_bytes;
+
+/* The smallest that is large enough, but not much too large. */
+static uint8_t *take_spare(size_t need, size_t *cap)
+{
+    struct spare *best = NULL;
+    for (struct spare *s = spares; s < spares + SPARES; s++)
+        if (s->cap >= need && s->cap / 4 <= need && (!best || s->cap < best->cap))
+            best = s;
+    if (!best)
+        return NULL;
+    uint8_t *data = best->data;
+    *cap = best->cap;
+    spare_bytes -= best->cap;
+    *best = (struct spare){0};
+    return data;
+}
+
+static void let_go(uint8_t *data, size_t cap)
+{
+    for (struct spare *s = spares; cap >= SPARE_MIN && s < spares + SPARES; s++) {
+        if (s->data || spare_bytes + cap > SPARE_LIMIT)
+            continue;
+        *s = (struct spare){data, cap};
+        spare_bytes += cap;
+        return;
+    }
+    free(data);
+}
+
 void buf_fini(struct buf *b)
 {
-    free(b->data);
+    let_go(b->data, b->cap);
     *b = (struct buf){0};
 }
 
@@ -24,10 +64,12 @@ static void grow(struct buf *b, size_t need)
     size_t cap = b->cap ? b->cap * 2 : BUF_MIN;
     while (cap < need)
         cap *= 2;
-    uint8_t *data = xmalloc(cap);
-    if (b->len)
+    uint8_t *data = take_spare(cap, &cap);
+    if (!data)
+        data = xmalloc(cap);
+    if (b->data)
         memcpy(data, b->data + b->off, b->len);
-    free(b->data);
+    let_go(b->data, b->cap);
     b->data = data;
     b->cap = cap;
     b->off = 0;

@@ -40,6 +40,7 @@ struct client {
     uint8_t psk[PSK_LEN];    /* the session's key, for transports beside ssh */
     bool greeted;            /* its Hello has come */
     bool accepts_requests;   /* `berth forward` may ask it */
+    const char *end_reason;  /* static: to be ended once its Hello has come */
     uint64_t idle_ms;        /* how long it is kept without a carrier */
     int64_t last_id;         /* of our own requests to it */
     struct loop_timer grace; /* runs while it has no carrier */
@@ -48,7 +49,8 @@ struct client {
 struct client *client_new(struct agent *agent, const uint8_t id[static SESSION_LEN]);
 /* Listeners closed, streams reset. */
 void client_free(struct client *c);
-/* Says Shutdown first, and goes once that has arrived or the carrier is gone. */
+/* Says Shutdown first, and goes once that has arrived or the carrier is gone. `reason` is a
+ * static text. */
 void client_end(struct client *c, const char *reason);
 struct client *client_find(struct agent *agent, const uint8_t id[static SESSION_LEN]);
 void client_send_error(struct client *c, int64_t id, enum error_code code, const char *text);

@@ -84,6 +84,10 @@ static void hello(struct client *c, const struct message *m)
         client_end(c, why);
         return;
     }
+    if (c->end_reason) {
+        client_end(c, c->end_reason);
+        return;
+    }
     acknowledge(c);
     log_note("a session of %s began", c->from ? c->from : "an unknown address");
 }
@@ -198,11 +202,12 @@ void client_end(struct client *c, const char *reason)
         client_free(c);
         return;
     }
-    draft_str(&d, "reason", reason);
-    session_send(c->session, &d);
     /* The master closes its carrier when it has heard; that ends the wait. */
+    c->end_reason = reason;
     c->idle_ms = 0;
     loop_timer_set(&c->grace, END_LIMIT_MS);
+    draft_str(&d, "reason", reason);
+    session_send(c->session, &d);
 }
 
 struct client *client_find(struct agent *agent, const uint8_t id[static SESSION_LEN])

@@ -222,7 +222,10 @@ void session_drop_carrier(struct session *s)
 
 void session_send(struct session *s, struct draft *d)
 {
-    draft_send(d, s->control);
+    if (s->control)
+        draft_send(d, s->control);
+    else
+        draft_free(d);
 }
 
 struct stream *session_open(struct session *s)

@@ -40,7 +40,8 @@ void session_carry(struct session *s, struct stream *carrier, const struct link_
 /* Gives the carrier up; `down` is not told. */
 void session_drop_carrier(struct session *s);
 
-/* Sends on the control stream; while there is no carrier it waits. Frees the draft. */
+/* Sends on the control stream; while there is no carrier it waits. Frees the draft. An agent
+ * that has not heard from the master yet has nothing to send on: it is dropped. */
 void session_send(struct session *s, struct draft *d);
 /* A new stream for one request; NULL with errno. */
 struct stream *session_open(struct session *s);
