@@ -53,31 +53,6 @@ static size_t put_prefix(char *line, size_t cap)
     return n < 0 ? 0 : (size_t)n < cap ? (size_t)n : cap - 1;
 }
 
-/* Whether a terminal would obey this character instead of showing it. */
-static bool is_control(const uint8_t *p, size_t len)
-{
-    if (len == 1)
-        return (p[0] < 0x20 && p[0] != '\t') || p[0] == 0x7f;
-    return len == 2 && p[0] == 0xc2 && p[1] < 0xa0;
-}
-
-/* In place: what is shown is never longer than what it stands for. */
-static size_t make_harmless(char *text, size_t len)
-{
-    size_t n = 0;
-    for (size_t at = 0, step; at < len; at += step) {
-        bool valid;
-        step = utf8_step(text + at, len - at, &valid);
-        if (valid && !is_control((const uint8_t *)text + at, step)) {
-            memmove(text + n, text + at, step);
-            n += step;
-        } else {
-            text[n++] = '?';
-        }
-    }
-    return n;
-}
-
 /* So that a cut does not leave half a character behind. */
 static size_t drop_last_character(const char *text, size_t len)
 {
@@ -104,7 +79,7 @@ __attribute__((format(printf, 2, 0))) static void say(bool plain, const char *fm
     bool cut = len >= cap;
     if (cut)
         len = drop_last_character(line + start, cap - 1);
-    len = start + make_harmless(line + start, len);
+    len = start + utf8_harmless(line + start, len);
     if (cut) {
         memcpy(line + len, CUT, sizeof CUT - 1);
         len += sizeof CUT - 1;

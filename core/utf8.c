@@ -71,3 +71,27 @@ char *utf8_clean(const void *text, size_t len, size_t *clean_len)
     *clean_len = n;
     return clean;
 }
+
+/* Whether a terminal would obey this character instead of showing it. */
+static bool is_control(const uint8_t *p, size_t len)
+{
+    if (len == 1)
+        return (p[0] < 0x20 && p[0] != '\t') || p[0] == 0x7f;
+    return len == 2 && p[0] == 0xc2 && p[1] < 0xa0;
+}
+
+size_t utf8_harmless(char *text, size_t len)
+{
+    size_t n = 0;
+    for (size_t at = 0, step; at < len; at += step) {
+        bool valid;
+        step = utf8_step(text + at, len - at, &valid);
+        if (valid && !is_control((const uint8_t *)text + at, step)) {
+            memmove(text + n, text + at, step);
+            n += step;
+        } else {
+            text[n++] = '?';
+        }
+    }
+    return n;
+}

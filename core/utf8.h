@@ -14,4 +14,8 @@ bool utf8_valid(const void *text, size_t len);
 /* A heap copy with U+FFFD for each ill-formed piece; *clean_len bytes and a NUL behind them. */
 char *utf8_clean(const void *text, size_t len, size_t *clean_len);
 
+/* In place, for a terminal: '?' for each ill-formed piece and each control character but the
+ * tab. The new length, which is never more. */
+size_t utf8_harmless(char *text, size_t len);
+
 #endif
