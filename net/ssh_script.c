@@ -11,28 +11,20 @@
 
 #define NAME_DIGITS "16" /* of the hash, in the binary's file name */
 
-/* $1 the nonce; for each architecture the hash's first 16 digits, the others, and the size;
- * then the agent's arguments. The shell's message for a failed redirection is taken off
- * standard error, so that the person hears why, in one language.
+/* The shell's message for a failed redirection is taken off standard error, so that the person
+ * hears why, in one language.
  *
  * In /tmp, where anyone may have been first, only a directory that is ours and no link will
  * do. A file that lost its head in a crash is not run: the shell would take it for a script.
  * Zeros of the binary's size are written first, so that a place without room is passed over
  * while another one can still be chosen. */
-static const char script[] =
-    "umask 077; n=$1; "
-    "say() { echo \"berth-$n $*\"; }; "
-    "fail() { rm -f \"$t\" 2>/dev/null; say fail \"$@\"; exit 1; }; "
+const char ssh_shell_functions[] =
     "quiet() { LC_ALL=C; export LC_ALL; exec 2>&1; }; "
-    "m=$(uname -sm 2>/dev/null); "
-    "case $m in "
-    "\"Linux x86_64\") k=$2 r=$3 s=$4 ;; "
-    "\"Linux aarch64\") k=$5 r=$6 s=$7 ;; "
-    "*) say arch \"$m\"; exit 1 ;; "
-    "esac; "
-    "shift 7; m=${m#Linux }; "
-    "case $k in -) say lack \"$m\"; exit 1 ;; esac; "
-
+    "each() { for d in \"${HOME:+$HOME/.cache/berth}\" "
+    "\"${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/berth}\" \"/tmp/berth-bin-${LOGNAME:-$USER}\"; do "
+    "f=$d/berth-$k; "
+    "if [ \"$d\" ] && \"$1\"; then return 0; fi; "
+    "done; return 1; }; "
     "ours() { case $d in /tmp/berth-bin-*) "
     "if [ -L \"$d\" ]; then return 1; fi; [ -d \"$d\" ] && [ -O \"$d\" ] ;; "
     "esac; }; "
@@ -41,9 +33,22 @@ static const char script[] =
     "*) return 1 ;; "
     "esac; } </dev/null >/dev/null 2>&1; "
     "cached() { [ -x \"$f\" ] && ours && good \"$f\"; }; "
-
     "filled() { echo : >\"$t\" && chmod 700 \"$t\" && head -c $s /dev/zero >\"$t\" && "
-    "echo : >\"$t\"; }; "
+    "echo : >\"$t\"; }; ";
+
+/* $1 the nonce; for each architecture the hash's first 16 digits, the others, and the size;
+ * then the agent's arguments. */
+static const char script[] =
+    "umask 077; n=$1; m=$(uname -sm 2>/dev/null); say() { echo \"berth-$n $*\"; }; "
+    "fail() { rm -f \"$t\" 2>/dev/null; say fail \"$@\"; exit 1; }; "
+    "case $m in "
+    "\"Linux x86_64\") k=$2 r=$3 s=$4 ;; "
+    "\"Linux aarch64\") k=$5 r=$6 s=$7 ;; "
+    "*) say arch \"$m\"; exit 1 ;; "
+    "esac; "
+    "shift 7; m=${m#Linux }; "
+    "case $k in -) say lack \"$m\"; exit 1 ;; esac; "
+
     "fits() { t=$d/.berth-$n; "
     "if e=$(quiet; mkdir -p \"$d\"); then "
     "if ours; then "
@@ -53,11 +58,6 @@ static const char script[] =
     "else e=\"not a directory of this user\"; fi; fi; "
     "rm -f \"$t\" 2>/dev/null; w=\"$w; $d: ${e##*: }\"; return 1; }; "
 
-    "each() { for d in \"${HOME:+$HOME/.cache/berth}\" "
-    "\"${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/berth}\" \"/tmp/berth-bin-${LOGNAME:-$USER}\"; do "
-    "f=$d/berth-$k; "
-    "if [ \"$d\" ] && \"$1\"; then return 0; fi; "
-    "done; return 1; }; "
     "run() { say run; exec \"$f\" agent --attach \"$@\"; }; "
 
     "if each cached; then run \"$@\"; fi; "
@@ -73,7 +73,7 @@ const char *ssh_arch_name(enum ssh_arch arch)
     return arch == SSH_X86_64 ? "x86_64" : "aarch64";
 }
 
-static void put_offer(struct buf *b, const struct ssh_offer *offer)
+void ssh_offer_put(struct buf *b, const struct ssh_offer *offer)
 {
     char hex[2 * SHA256_LEN + 1];
     hex_encode(hex, offer->hash, SHA256_LEN);
@@ -95,10 +95,11 @@ char *ssh_script_command(const char nonce[static SSH_NONCE_LEN + 1],
                          const struct ssh_offer offers[static SSH_ARCHES], char *const *agent_args)
 {
     struct buf b = {0};
-    cleanup_free char *command = ssh_remote_command(script);
+    cleanup_free char *text = xasprintf("%s%s", ssh_shell_functions, script);
+    cleanup_free char *command = ssh_remote_command(text);
     buf_printf(&b, "%s berth %s", command, nonce);
     for (int arch = 0; arch < SSH_ARCHES; arch++)
-        put_offer(&b, &offers[arch]);
+        ssh_offer_put(&b, &offers[arch]);
     for (char *const *arg = agent_args; *arg; arg++) {
         if (!is_plain(*arg)) {
             buf_fini(&b);

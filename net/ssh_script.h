@@ -27,6 +27,20 @@ struct ssh_offer {
     uint64_t size; /* bytes */
 };
 
+struct buf;
+/* Appends it as three words for a script: " HASH16 REST SIZE", or " - - 0". */
+void ssh_offer_put(struct buf *b, const struct ssh_offer *offer);
+
+/* Shell that the bootstrap and `doctor` share, so that both see a host alike. With $k, $r, $s
+ * the offer that fits the host, and $t a file to try a place with:
+ *   quiet     in a subshell: what fails says so on standard output
+ *   each FN   runs FN for the places where the binary may be kept, the best first, until it
+ *             succeeds: $d is the place, $f the binary in it
+ *   ours      the place may be used
+ *   cached    the whole binary is there already
+ *   filled    makes $t, an empty program; fails where there is no room for the binary */
+extern const char ssh_shell_functions[];
+
 /* The remote command that runs the agent of the host's architecture, in heap memory. NULL
  * with errno EINVAL when a word of agent_args, which NULL ends, has other characters than
  * [A-Za-z0-9._:=/+-]. */
