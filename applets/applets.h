@@ -10,6 +10,7 @@ int list_main(char **argv);
 int stop_main(char **argv);
 int forward_main(char **argv);
 int close_main(char **argv);
+int doctor_main(char **argv);
 
 #define APPLETS(X)                                                                                 \
     X(master, "forward ports to and from a host, through a session that survives roaming")         \
@@ -17,7 +18,8 @@ int close_main(char **argv);
     X(list, "sessions and forwards that are yours here")                                           \
     X(stop, "end a session, or all of them")                                                       \
     X(forward, "on the remote side: have the master listen on a port")                             \
-    X(close, "close the forward on a port")
+    X(close, "close the forward on a port")                                                        \
+    X(doctor, "check what a host needs for berth, with remedies")
 
 /* Prints the applet's help on standard output; returns 0. */
 int applet_help(const char *name);

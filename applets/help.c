@@ -83,6 +83,17 @@ static const struct page pages[] = {
      "open through it go on. A forward that was closed by hand is not opened again by --auto.\n"
      "\n"
      "  berth close 3000\n"},
+    {"doctor",
+     "usage: berth doctor [-p -i -J -F -o VALUE] [user@]host\n"
+     "\n"
+     "Looks at a host over ssh, changes nothing there, and prints one line a check: ok, warn,\n"
+     "FAIL, or ? where the host cannot tell, with a remedy below it. The options are handed to\n"
+     "ssh, which must get in without a prompt, as it must for a master to reconnect by itself.\n"
+     "\n"
+     "Exit status: 0 where berth can run, perhaps with warnings, 1 where it cannot.\n"
+     "\n"
+     "  berth doctor me@db.example\n"
+     "  berth doctor -J gate -p 2222 web\n"},
 };
 
 const char *applet_help_text(const char *name)
