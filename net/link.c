@@ -153,9 +153,13 @@ static void advance(struct link *l)
     link_receive(l);
 }
 
+/* What is to be sent goes at the end of the turn, so that all that arrives in one is
+ * acknowledged at once. */
 static void work(void *arg)
 {
-    advance(arg);
+    struct link *l = arg;
+    advance(l);
+    link_flush(l);
 }
 
 static void carrier_event(void *arg, struct stream *c, enum stream_event event)
@@ -164,7 +168,8 @@ static void carrier_event(void *arg, struct stream *c, enum stream_event event)
     switch (event) {
     case STREAM_DATA:
         l->heard_ms = loop_now_ms(l->stream.loop);
-        advance(l);
+        loop_task_post(&l->work);
+        advance(l); /* which may free it */
         break;
     case STREAM_DRAINED: link_flush(l); break;
     case STREAM_EOF: link_fail(l, 0); break;

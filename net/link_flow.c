@@ -238,7 +238,6 @@ void link_receive(struct link *l)
     struct stream *c = l->carrier;
     while (c && l->carrier == c && take(l, c))
         continue;
-    link_flush(l);
 }
 
 void link_flow_consumed(struct stream *s, size_t len)
