@@ -15,7 +15,7 @@ import subprocess
 import unittest
 
 from machine import (DEADLINE, IS_ROOT, ROOT, Missing, World, arguments, each_process, end, free_port, owner,
-                     program, system, until)
+                     parent, program, state, system, until)
 from program import Program
 from servers import (Echo, Http, Resetter, Server, Sink, Speaker, Wire, connect, exchange, read_all,
                      read_exactly, reset)
@@ -23,7 +23,8 @@ from servers import (Echo, Http, Resetter, Server, Sink, Speaker, Wire, connect,
 __all__ = [
     "DEADLINE", "IS_ROOT", "ROOT", "Echo", "Http", "Missing", "Program", "Resetter", "Server", "Sink",
     "Speaker", "TestCase", "Wire", "arguments", "connect", "each_process", "end", "exchange", "free_port",
-    "owner", "program", "read_all", "read_exactly", "reset", "root_only", "system", "until", "world",
+    "owner", "parent", "program", "read_all", "read_exactly", "reset", "root_only", "state", "system",
+    "until", "world",
 ]
 
 HOST = "testhost"  # what sshd's machine is called in the tests' ssh configuration
@@ -51,7 +52,9 @@ class TestCase(unittest.TestCase):
         self.berth_path = _world.berth
         self.dir = _world.test_dir()
         self.home = os.path.join(self.dir, "home")
+        self.run_dir = os.path.join(self.dir, "run")
         os.mkdir(self.home, 0o700)
+        os.mkdir(self.run_dir, 0o700)
         self.configs = 0
         self._users = set()
         _world.take_reports()
@@ -87,16 +90,17 @@ class TestCase(unittest.TestCase):
         """Of a local user who has nothing set up."""
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith(("XDG_", "SSH_")) and name != "BERTH"}
-        return {**kept, "HOME": self.home, **self.world.sanitizer_env, **more}
+        return {**kept, "HOME": self.home, "XDG_RUNTIME_DIR": self.run_dir, **self.world.sanitizer_env, **more}
 
-    def ssh_config(self, user, *lines, port=None):
-        """Path of an ssh configuration where HOST is this user on our sshd, or on another port."""
+    def ssh_config(self, user, *lines, port=None, identity=True):
+        """Path of an ssh configuration where HOST is this user on our sshd, or on another port. What
+        `lines` set has precedence; without `identity` they must name a key."""
         sshd = self.sshd
         self.configs += 1
         path = os.path.join(self.dir, f"ssh_config{self.configs}")
         settings = [
             *lines, "HostName 127.0.0.1", f"Port {port or sshd.port}", f"User {user.name}",
-            f"IdentityFile {sshd.user_key}", "IdentitiesOnly yes", "IdentityAgent none",
+            *([f"IdentityFile {sshd.user_key}"] if identity else []), "IdentitiesOnly yes", "IdentityAgent none",
             f"UserKnownHostsFile {sshd.dir}/known_hosts", "GlobalKnownHostsFile none",
             "HostKeyAlias berth-test", "StrictHostKeyChecking yes",
         ]

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IS_ROOT = os.geteuid() == 0
@@ -76,12 +77,25 @@ def arguments(pid):
         return []
 
 
-def is_zombie(pid):
+def stat_field(pid, number):
+    """A field of /proc/PID/stat, counted from the state, which is 0; None when it has ended."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
+            return file.read().rpartition(")")[2].split()[number]
     except OSError:
-        return True
+        return None
+
+
+def state(pid):
+    return stat_field(pid, 0)
+
+
+def parent(pid):
+    return int(stat_field(pid, 1) or 0)
+
+
+def is_zombie(pid):
+    return state(pid) in ("Z", None)
 
 
 def end(pids, seconds=5):
@@ -121,6 +135,7 @@ class User:
             entry = pwd.getpwuid(os.geteuid())
             self.name = entry.pw_name
             self.home = world.only_home
+            self._respect(f"/tmp/berth-{entry.pw_uid}.sock")
         self.uid, self.gid, self.shell = entry.pw_uid, entry.pw_gid, entry.pw_shell
         self.mode = 0o700
 
@@ -133,6 +148,13 @@ class User:
             return done.returncode == 0
 
         until(add, f"chance to add {self.name}")
+
+    @staticmethod
+    def _respect(path):
+        """An agent that was there before is the person's own: nothing here may touch it."""
+        with socket.socket(socket.AF_UNIX) as s, contextlib.suppress(OSError):
+            s.connect(path)
+            raise unittest.SkipTest(f"your own agent runs at {path}")
 
     def use_shell(self, path):
         if path != self.shell:
@@ -211,11 +233,7 @@ class User:
         end(self.processes())
         for point in mounts_below(self.home):
             system("umount", "-l", point)
-        for path in glob.glob(f"/tmp/berth-{self.uid}.sock*") + [f"/tmp/berth-{self.uid}", self.temp_bin]:
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            elif os.path.lexists(path):
-                os.unlink(path)
+        clear_temp(self.name, self.uid)
         shutil.rmtree(self.home, ignore_errors=True)
         os.makedirs(self.home)
         self.own(self.home, self.mode)
@@ -224,6 +242,15 @@ class User:
         self.reset()
         if IS_ROOT:
             forget(self.name)
+
+
+def clear_temp(name, uid):
+    """What an agent and its bootstrap leave in /tmp."""
+    for path in glob.glob(f"/tmp/berth-{uid}.sock*") + [f"/tmp/berth-{uid}", f"/tmp/berth-bin-{name}"]:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
 
 
 def forget(name):
@@ -312,14 +339,6 @@ class Sshd:
 
     def accepted(self, since=0):
         return len(re.findall(r"Accepted publickey for", self.log(since)))
-
-
-def parent(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 def free_port():
@@ -434,16 +453,15 @@ def clean_leftovers():
 
 def clean(folder):
     pids = [pid for pid in each_process()
-            if program(pid).startswith(folder + "/") or f"{folder}/sshd/config" in arguments(pid)]
-    names = []
-    if IS_ROOT:
-        for entry in pwd.getpwall():
-            if entry.pw_name.startswith("berth-") and entry.pw_dir.startswith(folder + "/"):
-                names.append(entry.pw_name)
-                pids += [pid for pid in each_process() if owner(pid) == entry.pw_uid]
+            if program(pid).startswith(folder + "/") or f" {folder}/sshd/config" in " ".join(arguments(pid))]
+    users = [entry for entry in pwd.getpwall() if entry.pw_name.startswith("berth-")
+             and entry.pw_dir.startswith(folder + "/")] if IS_ROOT else []
+    for user in users:
+        pids += [pid for pid in each_process() if owner(pid) == user.pw_uid]
     end(pids)
-    for name in names:
-        forget(name)
+    for user in users:
+        clear_temp(user.pw_name, user.pw_uid)
+        forget(user.pw_name)
     for point in mounts_below(folder):
         system("umount", "-l", point)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,10 +1,16 @@
 """First contact with a host, whatever its login shell, its disks and its tools are like."""
 
+import fcntl
 import hashlib
 import os
+import re
+import select
 import shutil
+import signal
 import socket
 import stat
+import subprocess
+import termios
 
 from harness import *
 
@@ -108,17 +114,92 @@ class FirstContact(Bootstrap):
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
 
-    def test_progress_bar_on_a_terminal(self):
+    def test_a_connection_that_ssh_shares(self):
         user = self.user()
+        config = self.ssh_config(user, "ControlMaster auto", f"ControlPath {self.dir}/shared",
+                                 "ControlPersist 60")
+        self.addCleanup(subprocess.run, ["ssh", "-F", config, "-O", "exit", "testhost"], check=False,
+                        capture_output=True)
+        mark = self.sshd.mark()
+        self.assert_carries(user, config=config).stop()
+        self.assert_carries(user, config=config).stop()
+        self.assertEqual(self.sshd.connections(mark), 1)
+
+
+class Terminal(Bootstrap):
+    """A person sits in front of it."""
+
+    def on_terminal(self, user, *args, config=None, shell=()):
+        """A master whose controlling terminal is a pty of ours: it, and the pty's near end. `shell` is
+        what starts it, if anything."""
         near, far = os.openpty()
         self.addCleanup(os.close, near)
-        master = self.start(self.berth_path, "master", "-F", self.ssh_config(user), "testhost", stderr=far)
+        argv = [self.berth_path, "master", "-F", config or self.ssh_config(user), *args, "testhost"]
+        master = self.start(*shell, *argv, stdin=far, stdout=far, stderr=far,
+                            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(far)
-        shown = b""
-        while b"connected" not in shown:
-            shown += os.read(near, 4096)
-        self.assertIn(b"100%", shown)
-        master.stop()
+        return master, near
+
+    def shown(self, near, text):
+        """What the terminal has shown once `text` is there."""
+        got = b""
+        while text not in got:
+            if not select.select([near], [], [], DEADLINE)[0]:
+                raise Missing(f"no {text!r} on the terminal; it shows {got!r}")
+            got += os.read(near, 4096)
+        return got
+
+    def locked_config(self, user):
+        key = os.path.join(self.dir, "key")
+        shutil.copy(self.sshd.user_key, key)
+        system("ssh-keygen", "-q", "-p", "-P", "", "-N", "open sesame", "-f", key)
+        return self.ssh_config(user, f"IdentityFile {key}", identity=False)
+
+    def test_progress_bar(self):
+        _, near = self.on_terminal(self.user())
+        self.assertIn(b"100%", self.shown(near, b"connected"))
+
+    def test_ssh_asks_for_a_passphrase(self):
+        user = self.user()
+        _, near = self.on_terminal(user, config=self.locked_config(user))
+        self.shown(near, b"Enter passphrase")
+        os.write(near, b"open sesame\n")
+        self.assertNotIn(b"sesame", self.shown(near, b"connected"))
+
+    def test_reconnecting_asks_nothing(self):
+        user = self.user()
+        _, near = self.on_terminal(user, config=self.locked_config(user))
+        self.shown(near, b"Enter passphrase")
+        os.write(near, b"open sesame\n")
+        self.shown(near, b"connected")
+        self.sshd.kill_connections()
+        self.assertNotIn(b"Enter passphrase", self.shown(near, b"run `berth master testhost` again"))
+
+    def test_ssh_asks_on_the_way_to_the_background(self):
+        user = self.user()
+        echo = self.server(Echo())
+        port = free_port()
+        starter, near = self.on_terminal(user, "-d", "-L", f"{port}:127.0.0.1:{echo.port}",
+                                         config=self.locked_config(user))
+        self.shown(near, b"Enter passphrase")
+        os.write(near, b"open sesame\n")
+        self.shown(near, b"connected")
+        self.assertEqual(starter.process.wait(DEADLINE), 0)
+        self.assertEqual(exchange(port), b"ping")
+
+    def test_the_terminal_is_as_before_when_the_question_is_cut_short(self):
+        user = self.user()
+        # A terminal is hung up when what it was opened by ends; that is never a person's master.
+        shell = ["/bin/sh", "-c", '"$@"; read line', "sh"]
+        _, near = self.on_terminal(user, config=self.locked_config(user), shell=shell)
+        self.shown(near, b"Enter passphrase")
+        self.assertFalse(termios.tcgetattr(near)[3] & termios.ECHO)
+        [master] = [pid for pid in each_process() if program(pid) == self.berth_path]
+        [ssh] = [pid for pid in each_process() if parent(pid) == master]
+        # ssh misses a signal that comes between its question and its waiting for the answer.
+        until(lambda: state(ssh) == "S", "ssh that waits")
+        os.kill(master, signal.SIGTERM)
+        until(lambda: termios.tcgetattr(near)[3] & termios.ECHO, "terminal that echoes")
 
 
 @root_only
@@ -347,11 +428,7 @@ class Refusals(Bootstrap):
         user = self.user()
         other = os.path.join(self.dir, "key")
         system("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other)
-        config = self.ssh_config(user, f"IdentityFile {other}")
-        with open(config) as file:
-            text = file.read().replace(f"IdentityFile {self.sshd.user_key}\n", "\n")
-        with open(config, "w") as file:
-            file.write(text)
+        config = self.ssh_config(user, f"IdentityFile {other}", identity=False)
         self.assert_last_line(self.master(user, config=config), r"\S+: Permission denied \(publickey\)")
 
     def test_nobody_listens(self):
@@ -382,3 +459,29 @@ class Refusals(Bootstrap):
         master = self.master(user, env=self.env(PATH=self.dir))
         self.assert_last_line(master, "there is no ssh program in PATH$")
         self.assertEqual(len(master.lines), 1)
+
+
+class Reconnects(Bootstrap):
+    def test_asks_nothing_and_says_so_once(self):
+        user = self.user()
+        key = os.path.join(self.dir, "key")
+        shutil.copy(self.sshd.user_key, key)
+        config = self.ssh_config(user, f"IdentityFile {key}", identity=False)
+        master = self.assert_carries(user, config=config)
+        os.rename(key, key + ".away")
+        self.sshd.kill_connections()
+        master.await_line("^berth: testhost: network lost, reconnecting$")
+        master.await_line("^berth: testhost: a password or a confirmation is needed: "
+                          "run `berth master testhost` again$")
+        os.rename(key + ".away", key)
+        master.await_line("^berth: testhost: back ")
+        self.assertEqual(len(re.findall("a password", master.text())), 1)
+        self.assertNotIn("Permission denied", master.text())
+
+    def test_puts_the_binary_there_again(self):
+        user = self.user()
+        master = self.assert_carries(user)
+        os.unlink(self.binary(user.cache))
+        self.sshd.kill_connections()
+        master.await_line("^berth: testhost: back ")
+        self.assert_installed(user.cache)
