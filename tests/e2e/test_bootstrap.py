@@ -258,7 +258,7 @@ class Disks(Bootstrap):
 
     def test_noexec_home_and_a_runtime_directory(self):
         user = self.user()
-        runtime = os.path.join(self.dir, "host-run")
+        runtime = os.path.join(self.dir, "host run")
         os.mkdir(runtime)
         user.own(runtime, 0o700)
         self.mount_tmpfs(user.home, "noexec", f"uid={user.uid}", "mode=700")
