@@ -15,9 +15,9 @@
 
 /* Large storage that was let go a moment ago is wanted again the next: it stays here, where
  * the C library would give it back to the kernel and fault it in again page by page. */
-#define SPARES      4
-#define SPARE_MIN   ((size_t)32 * 1024)   /* bytes; what is smaller comes from the heap anyway */
-#define SPARE_LIMIT ((size_t)1024 * 1024) /* bytes of all spares together */
+#define SPARES      8
+#define SPARE_MIN   ((size_t)32 << 10) /* bytes; what is smaller comes from the heap anyway */
+#define SPARE_LIMIT ((size_t)8 << 20)  /* bytes of all spares together */
 
 static struct spare {
     uint8_t *data;
@@ -51,6 +51,15 @@ static void let_go(uint8_t *data, size_t cap)
         return;
     }
     free(data);
+}
+
+void buf_trim(void)
+{
+    for (struct spare *s = spares; s < spares + SPARES; s++) {
+        free(s->data);
+        *s = (struct spare){0};
+    }
+    spare_bytes = 0;
 }
 
 void buf_fini(struct buf *b)

@@ -17,6 +17,9 @@ struct buf {
 };
 
 void buf_fini(struct buf *b);
+/* Large storage that was let go waits for the next queue that wants some; this frees it. To be
+ * called when nothing has happened for a while. */
+void buf_trim(void);
 void buf_append(struct buf *b, const void *src, size_t len);
 
 /* Storage for at least `len` more bytes at the back, to be filled by the caller and then

@@ -187,7 +187,7 @@ static bool reads(const struct fdstream *f)
 {
     if (f->in.fd < 0 || f->connecting || f->s.eof || f->s.error || f->finished)
         return false;
-    return f->s.closed ? f->lingering : stream_held(&f->s) == 0;
+    return f->s.closed ? f->lingering : f->s.want && stream_held(&f->s) == 0;
 }
 
 static void input_ended(struct fdstream *f)
@@ -229,14 +229,15 @@ static void read_some(struct fdstream *f)
     if (!scratch)
         scratch = xmalloc(READ_SIZE);
     for (int i = 0; i < READS_A_TURN && reads(f); i++) {
-        ssize_t n = read(f->in.fd, scratch, READ_SIZE);
+        size_t most = f->s.closed || f->s.want > READ_SIZE ? READ_SIZE : f->s.want;
+        ssize_t n = read(f->in.fd, scratch, most);
         if (n < 0)
             read_failed(f, errno);
         else if (n == 0)
             input_ended(f);
         else
             took(f, scratch, (size_t)n);
-        if (n < (ssize_t)READ_SIZE)
+        if (n < (ssize_t)most)
             return;
     }
 }

@@ -65,6 +65,8 @@ static void pump(struct half *h)
     }
     if (stream_ended(h->s) && !h->done)
         pass_end(h);
+    else
+        stream_want(h->s, stream_room(h->other->s));
 }
 
 static void fail(struct half *h)

@@ -70,6 +70,7 @@ void stream_own(struct stream *s, stream_fn *fn, void *arg)
 {
     s->fn = fn;
     s->arg = arg;
+    stream_want(s, SIZE_MAX);
     s->data_due = stream_held(s) > 0;
     s->error_told = false;
     if (s->data_due || s->opened || s->drained || s->error || (s->eof && !s->eof_told))
@@ -97,6 +98,14 @@ void stream_consume(struct stream *s, size_t len)
     if (stream_ended(s) && !s->eof_told)
         loop_task_post(&s->notify);
     s->ops->consumed(s, len);
+}
+
+void stream_want(struct stream *s, size_t len)
+{
+    bool held_back = s->want == 0;
+    s->want = len;
+    if (held_back && len && !gone(s))
+        s->ops->consumed(s, 0);
 }
 
 bool stream_ended(const struct stream *s)
@@ -160,7 +169,7 @@ int stream_error(const struct stream *s)
 
 void stream_init(struct stream *s, const struct stream_ops *ops, struct loop *loop)
 {
-    *s = (struct stream){.ops = ops, .loop = loop};
+    *s = (struct stream){.ops = ops, .loop = loop, .want = SIZE_MAX};
     loop_task_init(loop, &s->notify, notify, s);
 }
 

@@ -38,6 +38,9 @@ void stream_own(struct stream *s, stream_fn *fn, void *arg);
 /* The bytes that wait: contiguous, valid until the next call on this stream. */
 const uint8_t *stream_peek(const struct stream *s, size_t *len);
 void stream_consume(struct stream *s, size_t len);
+/* How much the owner can take now: a kind that reads ahead reads no more than that, and nothing
+ * at 0. SIZE_MAX for each new owner. */
+void stream_want(struct stream *s, size_t len);
 /* All bytes were consumed and no more will come. */
 bool stream_ended(const struct stream *s);
 /* How much should be written now; 0: wait for DRAINED. */
@@ -60,7 +63,7 @@ int stream_error(const struct stream *s);
 struct stream_ops {
     size_t (*room)(const struct stream *s);
     void (*writev)(struct stream *s, const struct iovec *iov, int n);
-    void (*consumed)(struct stream *s, size_t len); /* the owner took bytes: read on */
+    void (*consumed)(struct stream *s, size_t len); /* the owner took bytes, or wants more */
     void (*shutdown)(struct stream *s);
     void (*close)(struct stream *s); /* must end in stream_fini() and loop_reap() */
     void (*reset)(struct stream *s); /* likewise */
@@ -74,6 +77,7 @@ struct stream {
     struct buf in;       /* arrived, not consumed */
     const uint8_t *lent; /* arrived, inside the kind's memory, during DATA only */
     size_t lent_len;
+    size_t want; /* what stream_want() said */
     int error;
     bool eof; /* the peer ended; told to the owner once `in` is empty */
     bool eof_told;

@@ -138,6 +138,7 @@ static void on_silence(void *arg)
         loop_timer_set(&s->silence, SESSION_SILENCE_MS - silent_ms);
         return;
     }
+    buf_trim();
     if (s->unanswered == SESSION_PINGS) {
         link_detach(s->link);
         drop(s, ETIMEDOUT);
