@@ -517,7 +517,8 @@ static struct stream *make(struct loop *loop, int in, int out, bool connecting)
     f->s.eof = f->s.eof_told = in < 0;
     learn_kind(f);
     make_nonblocking(in);
-    make_nonblocking(out);
+    if (!f->same)
+        make_nonblocking(out);
     update(f);
     return &f->s;
 }

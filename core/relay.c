@@ -44,9 +44,10 @@ static void pass_end(struct half *h)
 {
     struct relay *r = h->r;
     h->done = true;
-    stream_shutdown(h->other->s);
-    if (!h->other->done)
+    if (!h->other->done) {
+        stream_shutdown(h->other->s);
         return;
+    }
     stream_close(r->a.s);
     stream_close(r->b.s);
     end(r, 0);
