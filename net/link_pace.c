@@ -6,6 +6,7 @@
 #define RATE_ROUNDS  5                /* the highest rate of 5 to 10 rounds counts */
 #define PROBE_MIN    ((uint64_t)8192) /* bytes */
 #define MARK_MIN     ((uint64_t)4096) /* bytes between marks, at least */
+#define MARK_US      25000            /* a send so long after the last mark is marked */
 #define RATE_LIMIT   10000000000u     /* bytes a second; keeps products inside 64 bits */
 #define RTT_LIMIT_US 60000000u
 #define SECOND_US    1000000u
@@ -55,7 +56,7 @@ static void set_limit(struct link_pace *p)
 
 static void forget_rate(struct link_pace *p)
 {
-    p->rate[0] = p->round_rate;
+    p->rate[0] = p->last_rate;
     p->rate[1] = 0;
     p->rounds = p->inflated = 0;
 }
@@ -63,7 +64,6 @@ static void forget_rate(struct link_pace *p)
 static void begin_round(struct link_pace *p)
 {
     p->round_end = p->acked;
-    p->round_rate = 0;
     p->round_rtt_us = RTT_LIMIT_US;
 }
 
@@ -86,16 +86,18 @@ static void add_mark(struct link_pace *p, uint64_t seq, bool idle, uint64_t now_
 {
     *mark_at(p, p->n++) = (struct link_pace_mark){
         .seq = seq, .sent_us = now_us, .acked = p->acked, .acked_us = p->acked_us, .idle = idle};
+    p->marked_us = now_us;
     p->next_mark = seq + most(p->limit / (LINK_PACE_MARKS / 2), MARK_MIN);
 }
 
 void link_pace_sent(struct link_pace *p, uint64_t seq, bool full, uint64_t now_us)
 {
-    /* Nothing was under way: the time since the last ack says nothing about the rate. */
-    if (p->sent == p->acked) {
+    bool empty = p->sent == p->acked;
+    /* The time since the last ack says nothing about the rate. */
+    if (empty)
         p->acked_us = now_us;
+    if (empty || between_us(p->marked_us, now_us) >= MARK_US)
         p->next_mark = p->sent;
-    }
     while (p->next_mark < seq && p->n < LINK_PACE_MARKS)
         add_mark(p, most(p->next_mark, p->sent), !full || p->probing, now_us);
     p->sent = seq;
@@ -162,10 +164,8 @@ static void end_probe(struct link_pace *p, uint64_t now_us)
 static void note_rate(struct link_pace *p, const struct link_pace_mark *m, uint64_t now_us)
 {
     uint64_t rate = (p->acked - m->acked) * SECOND_US / between_us(m->acked_us, now_us);
-    rate = least(rate, RATE_LIMIT);
-    p->round_rate = most(p->round_rate, rate);
-    if (!m->idle || rate > top_rate(p))
-        p->rate[0] = most(p->rate[0], rate);
+    p->last_rate = least(rate, RATE_LIMIT);
+    p->rate[0] = most(p->rate[0], p->last_rate);
 }
 
 static void check_start(struct link_pace *p)
@@ -191,7 +191,7 @@ static void check_inflation(struct link_pace *p)
 
 static void end_round(struct link_pace *p, bool idle, uint64_t now_us)
 {
-    if (p->probe_rtt_us)
+    if (p->probing && p->probe_rtt_us)
         end_probe(p, now_us);
     if (!idle) {
         if (p->starting)
@@ -200,7 +200,7 @@ static void end_round(struct link_pace *p, bool idle, uint64_t now_us)
             check_inflation(p);
         if (++p->rounds >= RATE_ROUNDS) {
             p->rate[1] = p->rate[0];
-            p->rate[0] = p->round_rate;
+            p->rate[0] = p->last_rate;
             p->rounds = 0;
         }
     }

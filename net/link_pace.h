@@ -44,9 +44,10 @@ struct link_pace {
     uint64_t min_rtt_us; /* 0: not known yet */
     uint64_t min_at_us;  /* when it was seen last */
     uint64_t rate[2];    /* bytes a second: highest of the current rounds, and of those before */
+    uint64_t last_rate;
     /* The round: from an ack to the ack of something that was sent after it. */
-    uint64_t round_end, round_rate, round_rtt_us; /* round_rtt_us: the lowest of the round */
-    unsigned rounds;                              /* since rate[] moved on */
+    uint64_t round_end, round_rtt_us; /* the lowest of the round */
+    unsigned rounds;                  /* since rate[] moved on */
     /* The start: over after three rounds without a quarter more. */
     bool starting;
     uint64_t start_rate;
@@ -58,7 +59,8 @@ struct link_pace {
     /* A ring of n marks from `first` on. */
     struct link_pace_mark marks[LINK_PACE_MARKS];
     unsigned first, n;
-    uint64_t next_mark; /* where the next one is due */
+    uint64_t next_mark; /* where the next one is due, and when the last one was made */
+    uint64_t marked_us;
 };
 
 /* A new path; everything up to `seq` counts as acknowledged. The limit never exceeds `max`. */

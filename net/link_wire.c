@@ -46,8 +46,7 @@ static enum link_head_kind decode(struct link_head *h)
     struct reader r = reader_of(h->bytes, h->len);
     switch (read_u8(&r)) {
     case 'H':
-        if (read_u8(&r) != VERSION)
-            return LINK_HEAD_BAD;
+        read_u8(&r); /* the version, which link_head_feed() has seen */
         read_copy(&r, h->hello.session, SESSION_LEN);
         h->hello.received = read_u64(&r);
         return reader_done(&r) ? LINK_HEAD_HELLO : LINK_HEAD_BAD;
@@ -67,6 +66,8 @@ enum link_head_kind link_head_feed(struct link_head *h, const uint8_t *in, size_
         *len = size - h->len;
     memcpy(h->bytes + h->len, in, *len);
     h->len += *len;
+    if (h->bytes[0] == 'H' && h->len > 1 && h->bytes[1] != VERSION)
+        return LINK_HEAD_BAD;
     if (h->len < size)
         return LINK_HEAD_MORE;
     enum link_head_kind kind = decode(h);
