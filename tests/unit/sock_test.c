@@ -98,7 +98,11 @@ TEST(sock_listener_accepts)
     struct guest g = {0};
     struct target any_port = tcp("127.0.0.1", 0);
     struct listener *l = listener_new(loop, &any_port, on_guest, &g);
-    CHECK(l && listener_port(l) > 0);
+    if (!l) {
+        test_fail(__FILE__, __LINE__, "cannot listen");
+        return;
+    }
+    CHECK(listener_port(l) > 0);
     int fd = client("127.0.0.1", listener_port(l));
     await(loop, &g, 1);
     char peer[64];
