@@ -56,6 +56,14 @@ static void failed(struct dial *d, int error)
         d->error = error;
 }
 
+/* It may be connected by now, and its other end must not take this for a proper end. */
+static void abandon(int fd)
+{
+    const struct linger abort_it = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort_it, sizeof(abort_it));
+    close(fd);
+}
+
 void dial_cancel(struct dial *d)
 {
     resolve_cancel(d->resolve);
@@ -65,10 +73,10 @@ void dial_cancel(struct dial *d)
     for (size_t i = 0; i < d->next; i++) {
         loop_fd_del(&d->attempts[i].watch);
         if (d->attempts[i].fd >= 0)
-            close(d->attempts[i].fd);
+            abandon(d->attempts[i].fd);
     }
     if (d->fd >= 0)
-        close(d->fd);
+        abandon(d->fd);
     loop_reap(d->loop, d, free);
 }
 
