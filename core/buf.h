@@ -18,7 +18,7 @@ struct buf {
 
 void buf_fini(struct buf *b);
 /* Large storage that was let go waits for the next queue that wants some; this frees it. To be
- * called when nothing has happened for a while. */
+ * called every few seconds at most. */
 void buf_trim(void);
 void buf_append(struct buf *b, const void *src, size_t len);
 

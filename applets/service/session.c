@@ -133,12 +133,13 @@ static void on_silence(void *arg)
 {
     struct session *s = arg;
     uint64_t silent_ms = link_silence_ms(s->link);
+    /* Not only after silence: where the other end is always first to ping there is none. */
+    buf_trim();
     if (silent_ms < SESSION_SILENCE_MS) {
         s->unanswered = 0;
         loop_timer_set(&s->silence, SESSION_SILENCE_MS - silent_ms);
         return;
     }
-    buf_trim();
     if (s->unanswered == SESSION_PINGS) {
         link_detach(s->link);
         drop(s, ETIMEDOUT);
