@@ -1,6 +1,7 @@
 /* One binary, many applets: argv[0] names one (a link called `list`, or `berth-list`), else
  * argv[1] does. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,8 +121,19 @@ static int dispatch(char **argv)
     return 2;
 }
 
+/* What is opened later must not become standard error. */
+static void hold_standard_descriptors(void)
+{
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_descriptors();
     const struct applet *applet = argc > 0 ? find_link(argv[0]) : NULL;
     log_init(LOG_NOTES);
     key_init();

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -209,6 +210,14 @@ static int hand_over(int fd)
     return n == 1 ? 0 : -1;
 }
 
+static void too_late(int signo)
+{
+    static const char text[] = "berth: no agent could be reached within 30 s\n";
+    (void)signo;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(1);
+}
+
 int attach(void)
 {
     char last;
@@ -216,6 +225,7 @@ int attach(void)
         log_error("agent --attach is what `berth master` runs over ssh: there is nothing to type");
         return 2;
     }
+    signal(SIGALRM, too_late);
     alarm(ATTACH_LIMIT_SECS);
     cleanup_fd int fd = find_agent();
     if (fd < 0)

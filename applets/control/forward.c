@@ -35,11 +35,11 @@ static int ask(const struct place_here *p, const char *target, uint16_t local)
     draft_int(&d, "local_port", local);
     if (reach_ask(p, &d, &answer) < 0)
         return 0;
-    const char *refusal = reach_refusal(&answer);
+    const char *refusal = reach_refusal(&answer), *where = json_get_str(answer.body, "local");
     if (refusal)
         log_error("%s", refusal);
     else
-        log_note("forwarded from %s on the master's side", json_get_str(answer.body, "local"));
+        log_note("forwarded from %s on the master's side", where ? where : "a port");
     message_fini(&answer);
     return refusal ? -1 : 1;
 }

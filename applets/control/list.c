@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/opt.h"
+#include "core/utf8.h"
 
 enum { OPT_JSON = 1, OPT_HELP };
 
@@ -15,9 +16,13 @@ static const struct opt options[] = {
 
 /* --- for people --------------------------------------------------------------------------- */
 
-static const char *or_unknown(const char *s)
+/* A member as heap text; some of it comes from the other machine. */
+static char *shown(const struct json_value *v, const char *key)
 {
-    return s ? s : "?";
+    const char *s = json_get_str(v, key);
+    char *text = xstrdup(s ? s : "?");
+    text[utf8_harmless(text, strlen(text))] = '\0';
+    return text;
 }
 
 static void print_duration(int64_t secs)
@@ -51,31 +56,33 @@ static int64_t number(const struct json_value *v, const char *key)
 
 static void print_forward(const struct json_value *f)
 {
-    const char *target = json_get_str(f, "target"), *process = json_get_str(f, "process");
+    cleanup_free char *kind = shown(f, "kind"), *bind = shown(f, "bind"),
+                      *target = shown(f, "target"), *state = shown(f, "state"),
+                      *origin = shown(f, "origin"), *process = shown(f, "process");
+    bool has_target = json_get_str(f, "target");
     cleanup_free char *what =
-        xasprintf("-%s %s%s%s", or_unknown(json_get_str(f, "kind")),
-                  or_unknown(json_get_str(f, "bind")), target ? " -> " : "", target ? target : "");
-    printf("  %-44s  %-8s  %-6s   %lld open", what, or_unknown(json_get_str(f, "state")),
-           or_unknown(json_get_str(f, "origin")), (long long)number(f, "open"));
+        xasprintf("-%s %s%s%s", kind, bind, has_target ? " -> " : "", has_target ? target : "");
+    printf("  %-44s  %-8s  %-6s   %lld open", what, state, origin, (long long)number(f, "open"));
     print_rate(number(f, "rate"));
-    if (process)
+    if (json_get_str(f, "process"))
         printf("   %s (%lld)", process, (long long)number(f, "pid"));
     putchar('\n');
 }
 
 static void print_session(const struct json_value *s)
 {
-    const char *host = json_get_str(s, "host"), *state = json_get_str(s, "state");
+    cleanup_free char *host = shown(s, "host"), *state = shown(s, "state"),
+                      *from = shown(s, "from"), *to = shown(s, "to"),
+                      *transport = shown(s, "transport"), *id = shown(s, "id");
     int64_t rtt_us = number(s, "rtt_us");
-    printf("Session: %s -> %s   %s   ", or_unknown(json_get_str(s, "from")),
-           or_unknown(json_get_str(s, "to")), or_unknown(json_get_str(s, "transport")));
-    if (state && strcmp(state, "up") != 0)
+    printf("Session: %s -> %s   %s   ", from, to, transport);
+    if (strcmp(state, "up") != 0)
         printf("%s   ", state);
     printf("up ");
     print_duration(number(s, "up_secs"));
     if (rtt_us)
         printf("   rtt %.*f ms", rtt_us < 10000, (double)rtt_us / 1000);
-    printf("   %s   id %.8s\n", host ? host : "", or_unknown(json_get_str(s, "id")));
+    printf("   %s   id %.8s\n", host, id);
     for (struct json_iter it = json_iter(json_get(s, "forwards")); json_next(&it);)
         print_forward(it.value);
 }
