@@ -66,11 +66,12 @@ static void hear(struct session *s, const struct message *m)
     }
 }
 
+/* A peer that asks and does not read the answers is not read any further. */
 static void read_control(struct session *s)
 {
     struct frame frame;
     enum frame_status status = FRAME_MORE;
-    while (!s->over && !s->freed &&
+    while (!s->over && !s->freed && stream_room(s->control) &&
            (status = frame_read(&s->frames, s->control, &frame)) == FRAME_READY) {
         struct message m;
         const char *why;
@@ -89,13 +90,12 @@ static void read_control(struct session *s)
 static void on_control(void *arg, struct stream *stream, enum stream_event event)
 {
     struct session *s = arg;
-    (void)stream;
     switch (event) {
-    case STREAM_DATA: read_control(s); break;
+    case STREAM_DATA:
+    case STREAM_DRAINED: read_control(s); break;
     case STREAM_EOF: end(s, 0); break;
-    case STREAM_ERROR: end(s, stream_error(s->control)); break;
-    case STREAM_OPEN:
-    case STREAM_DRAINED: break;
+    case STREAM_ERROR: end(s, stream_error(stream)); break;
+    case STREAM_OPEN: break;
     }
 }
 
@@ -243,19 +243,9 @@ void session_probe(struct session *s)
     send_number(s, MSG_PING, (int64_t)++s->ping);
 }
 
-void session_go_away(struct session *s)
-{
-    mux_go_away(s->mux);
-}
-
 bool session_is_up(const struct session *s)
 {
     return link_is_up(s->link);
-}
-
-bool session_is_acknowledged(const struct session *s)
-{
-    return !link_waiting(s->link);
 }
 
 uint64_t session_up_since_ms(const struct session *s)
@@ -266,12 +256,6 @@ uint64_t session_up_since_ms(const struct session *s)
 uint64_t session_rtt_us(const struct session *s)
 {
     return s->rtt_us;
-}
-
-size_t session_streams(const struct session *s)
-{
-    size_t n = mux_count(s->mux);
-    return s->control && n ? n - 1 : n;
 }
 
 const uint8_t *session_id(const struct session *s)

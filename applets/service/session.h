@@ -47,14 +47,10 @@ void session_send(struct session *s, struct draft *d);
 struct stream *session_open(struct session *s);
 /* Asks the other end for a sign of life now: a dead path is then noticed within 3 s. */
 void session_probe(struct session *s);
-/* No new streams; those that are open go on. */
-void session_go_away(struct session *s);
 
 bool session_is_up(const struct session *s);
-bool session_is_acknowledged(const struct session *s); /* nothing sent waits for the peer */
 uint64_t session_up_since_ms(const struct session *s); /* loop time of the session's start */
 uint64_t session_rtt_us(const struct session *s);      /* 0: not known yet */
-size_t session_streams(const struct session *s);       /* open now, without the control stream */
 const uint8_t *session_id(const struct session *s);    /* SESSION_LEN bytes */
 
 #endif
