@@ -1,5 +1,4 @@
-/* agent.h: the agent's own: one daemon for each user, the masters attached to it, and what
- * it listens on for them. */
+/* agent.h: the agent's own: one daemon for each user, and what it is asked locally. */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
@@ -7,10 +6,7 @@
 #include <stdint.h>
 
 #include "applets/service/control.h"
-#include "applets/service/listing.h"
-#include "applets/service/service.h"
-#include "applets/service/session.h"
-#include "net/sock.h"
+#include "core/stream.h"
 
 #define AGENT_IDLE_MS (10u * 60 * 1000) /* the agent outlives its last master so long */
 
@@ -19,81 +15,18 @@ struct agent {
     struct control *control;
     struct client *clients;
     struct carrier *carriers; /* not yet with a session */
+    struct report *reports;   /* being collected */
     struct loop_timer idle;   /* runs while no master is attached */
     uint64_t idle_ms;         /* as the last master asked */
-    uint64_t began_ms;
-    bool stopping; /* ends as soon as the last client has gone */
+    bool stopping;            /* ends as soon as the last client has gone */
 };
-
-/* --- client.c: a master's session, at the agent ------------------------------------------- */
-
-struct client {
-    struct agent *agent;
-    struct client *next, *prev;
-    struct session *session;
-    struct service service;
-    struct remote_listen *listens;
-    struct asked *asked;     /* requests that the master has not answered yet */
-    struct auto_scan *scan;  /* NULL: it did not ask for --auto */
-    char *host;              /* what the person called this machine */
-    char *from, *to;         /* addresses of the ssh connection */
-    uint8_t psk[PSK_LEN];    /* the session's key, for transports beside ssh */
-    bool greeted;            /* its Hello has come */
-    bool accepts_requests;   /* `berth forward` may ask it */
-    const char *end_reason;  /* static: to be ended once its Hello has come */
-    uint64_t idle_ms;        /* how long it is kept without a carrier */
-    int64_t last_id;         /* of our own requests to it */
-    struct loop_timer grace; /* runs while it has no carrier */
-};
-
-struct client *client_new(struct agent *agent, const uint8_t id[static SESSION_LEN]);
-/* Listeners closed, streams reset. */
-void client_free(struct client *c);
-/* Says Shutdown first, and goes once that has arrived or the carrier is gone. `reason` is a
- * static text. */
-void client_end(struct client *c, const char *reason);
-struct client *client_find(struct agent *agent, const uint8_t id[static SESSION_LEN]);
-void client_send_error(struct client *c, int64_t id, enum error_code code, const char *text);
-
-/* --- remote_listen.c: -R -------------------------------------------------------------------- */
-
-struct remote_listen {
-    struct client *client;
-    struct remote_listen *next;
-    int64_t id;
-    struct forward_spec spec;
-    struct listener *listener; /* NULL: taken over, or closed with connections still open */
-    struct relay_count count;
-    struct meter meter;
-};
-
-/* Answers ListenAck or Error on the control stream. */
-void remote_listen_start(struct client *c, const struct message *m);
-void remote_listen_stop(struct client *c, const struct message *m);
-void remote_listen_free_all(struct client *c);
-/* The one with that local port; NULL: none. */
-struct remote_listen *remote_listen_on(struct client *c, uint16_t port);
-
-/* --- ask_master.c: requests of this side that a master answers ----------------------------- */
-
-/* `berth forward` and `berth close`: asks the masters that are up, one after the other, and
- * answers on `s`, which it takes. */
-void ask_forward(struct agent *agent, struct stream *s, const struct message *request);
-void ask_close(struct agent *agent, struct stream *s, const struct message *request);
-/* The master's answer to one of ours: ForwardAck, Ok or Error with our id. */
-void ask_answered(struct client *c, const struct message *m);
-void ask_forget_all(struct client *c);
 
 /* --- report.c: List ------------------------------------------------------------------------- */
 
 /* Asks each master that is up for its own view, and answers on `s`, which it takes. */
 void report(struct agent *agent, struct stream *s);
-
-/* --- auto_scan.c: ports that start listening here -------------------------------------------- */
-
-/* Tells the master about this user's TCP listeners, now and as they come and go. */
-struct auto_scan *auto_scan_new(struct client *c);
-void auto_scan_free(struct auto_scan *a);
+/* Those that still wait are answered with what is known on this side. */
+void report_end_all(struct agent *agent);
 
 /* --- carrier.c: connections that bring a session ---------------------------------------------- */
 

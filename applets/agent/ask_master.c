@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "applets/agent/agent.h"
+#include "applets/agent/client.h"
 #include "core/mem.h"
 
 #define QUESTION_MS 8000 /* for the masters to answer */

@@ -2,23 +2,25 @@
  * is what the kernel offers to a process without privileges; comings and goings are told to
  * the master, which decides. Ports below 1024, the ssh server's and our own are left out. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "applets/agent/agent.h"
+#include "applets/agent/client.h"
+#include "applets/agent/tcp_table.h"
 #include "core/mem.h"
 #include "core/paths.h"
 
-#define SCAN_MS    1000
-#define SCAN_MAX   256  /* listeners told at once */
-#define PORT_MIN   1024 /* what is below belongs to the system */
-#define TCP_LISTEN 10   /* the state's number in /proc/net/tcp (net/tcp_states.h) */
-#define TABLE_MAX  (8u << 20)
+#define SCAN_MS   1000
+#define SCAN_MAX  256        /* listeners told at once */
+#define PORT_MIN  1024       /* what is below belongs to the system */
+#define TABLE_MAX (8u << 20) /* bytes */
 
 struct found {
     uint16_t port;
+    unsigned long inode;
     bool seen; /* in this round */
     bool told;
 };
@@ -30,23 +32,30 @@ struct auto_scan {
     size_t n;
 };
 
+static bool holds(const char *pid, const char *socket)
+{
+    cleanup_free char *path = xasprintf("/proc/%s/fd", pid);
+    DIR *fds = opendir(path);
+    char link[64];
+    bool hit = false;
+    for (struct dirent *f; fds && !hit && (f = readdir(fds));) {
+        ssize_t n = readlinkat(dirfd(fds), f->d_name, link, sizeof link - 1);
+        link[n > 0 ? n : 0] = '\0';
+        hit = strcmp(link, socket) == 0;
+    }
+    if (fds)
+        closedir(fds);
+    return hit;
+}
+
 /* The process that holds a socket: its name and pid, when it is this user's own. */
 static bool holder(unsigned long inode, char name[static 64], int64_t *pid)
 {
-    cleanup_free char *want = xasprintf("socket:[%lu]", inode);
+    cleanup_free char *socket = xasprintf("socket:[%lu]", inode);
     DIR *proc = opendir("/proc");
-    struct dirent *p, *f;
     bool hit = false;
-    while (proc && !hit && (p = readdir(proc))) {
-        cleanup_free char *dir = xasprintf("/proc/%s/fd", p->d_name);
-        DIR *fds = p->d_name[0] >= '1' && p->d_name[0] <= '9' ? opendir(dir) : NULL;
-        while (fds && !hit && (f = readdir(fds))) {
-            char link[64];
-            ssize_t n = readlinkat(dirfd(fds), f->d_name, link, sizeof link - 1);
-            hit = n > 0 && (size_t)n == strlen(want) && memcmp(link, want, (size_t)n) == 0;
-        }
-        if (fds)
-            closedir(fds);
+    for (struct dirent *p; proc && !hit && (p = readdir(proc));) {
+        hit = p->d_name[0] >= '1' && p->d_name[0] <= '9' && holds(p->d_name, socket);
         if (!hit)
             continue;
         cleanup_free char *file = xasprintf("/proc/%s/comm", p->d_name);
@@ -65,30 +74,19 @@ static bool is_excluded(const char *name, int64_t pid)
            strcmp(name, "sshd-session") == 0 || strncmp(name, "berth", 5) == 0;
 }
 
-/* `address`: hex as in the table, in the host's byte order by words. */
-static void target_of(const char *address, uint16_t port, char text[static TARGET_TEXT_MAX])
+static void tell_opened(struct auto_scan *a, struct found *f, const struct tcp_listener *l)
 {
-    struct target t = {.kind = TARGET_TCP, .port = port, .host = "localhost"};
-    unsigned v4;
-    /* A v4 listener on one address of the machine is reached there and nowhere else. */
-    if (strlen(address) == 8 && sscanf(address, "%x", &v4) == 1 && v4 != 0 && (v4 & 0xff) != 127)
-        snprintf(t.host, sizeof t.host, "%u.%u.%u.%u", v4 & 0xff, v4 >> 8 & 0xff, v4 >> 16 & 0xff,
-                 v4 >> 24);
-    target_format(&t, text);
-}
-
-static void tell_opened(struct auto_scan *a, struct found *f, const char *address,
-                        unsigned long inode)
-{
-    char name[64] = "", target[TARGET_TEXT_MAX];
+    char name[64] = "", text[TARGET_TEXT_MAX];
     int64_t pid = 0;
-    if (!holder(inode, name, &pid) || is_excluded(name, pid))
+    if (!holder(l->inode, name, &pid) || is_excluded(name, pid))
         return;
+    struct target target = {.kind = TARGET_TCP, .port = l->port};
+    snprintf(target.host, sizeof target.host, "%s", l->host);
+    target_format(&target, text);
     struct draft d = draft_of(MSG_FORWARD_REQUEST);
-    target_of(address, f->port, target);
     draft_int(&d, "id", ++a->client->last_id);
-    draft_str(&d, "target", target);
-    draft_int(&d, "local_port", f->port);
+    draft_str(&d, "target", text);
+    draft_int(&d, "local_port", l->port);
     draft_bool(&d, "auto", true);
     draft_str(&d, "process", name);
     draft_int(&d, "pid", pid);
@@ -105,45 +103,43 @@ static void tell_closed(struct auto_scan *a, const struct found *f)
     session_send(a->client->session, &d);
 }
 
-static void see(struct auto_scan *a, const char *address, uint16_t port, unsigned long inode)
+static struct found *find(struct auto_scan *a, uint16_t port)
 {
     struct found *f = a->found;
     while (f < a->found + a->n && f->port != port)
         f++;
-    if (f < a->found + a->n) {
-        f->seen = true;
-        return;
-    }
+    if (f < a->found + a->n)
+        return f;
     if (a->n == SCAN_MAX)
-        return;
+        return NULL;
     a->n++;
-    *f = (struct found){.port = port, .seen = true};
-    tell_opened(a, f, address, inode);
+    *f = (struct found){.port = port};
+    return f;
 }
 
-static void read_table(struct auto_scan *a, const char *path)
+/* A port that was nobody's to tell of may have passed to another process. */
+static void see(struct auto_scan *a, const struct tcp_listener *l)
 {
-    cleanup_free char *table = path_read(path, TABLE_MAX, NULL);
-    char address[33];
-    unsigned port, state, uid;
-    unsigned long inode;
-    for (char *save = NULL, *line = table ? strtok_r(table, "\n", &save) : NULL; line;
-         line = strtok_r(NULL, "\n", &save)) {
-        if (sscanf(line, " %*u: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %u %*d %lu",
-                   address, &port, &state, &uid, &inode) != 5)
-            continue;
-        if (state == TCP_LISTEN && uid == geteuid() && port >= PORT_MIN && port <= UINT16_MAX)
-            see(a, address, (uint16_t)port, inode);
-    }
+    struct found *f = find(a, l->port);
+    if (!f || f->seen)
+        return;
+    f->seen = true;
+    if (f->told || f->inode == l->inode)
+        return;
+    f->inode = l->inode;
+    tell_opened(a, f, l);
 }
 
-static void on_tick(void *arg)
+static void see_all(struct auto_scan *a, const char *table)
 {
-    struct auto_scan *a = arg;
-    for (size_t i = 0; i < a->n; i++)
-        a->found[i].seen = false;
-    read_table(a, "/proc/net/tcp");
-    read_table(a, "/proc/net/tcp6");
+    struct tcp_listener l;
+    while (table && tcp_table_next(&table, &l))
+        if (l.uid == geteuid() && l.port >= PORT_MIN)
+            see(a, &l);
+}
+
+static void forget_unseen(struct auto_scan *a)
+{
     for (size_t i = 0; i < a->n;) {
         if (a->found[i].seen) {
             i++;
@@ -153,6 +149,30 @@ static void on_tick(void *arg)
             tell_closed(a, &a->found[i]);
         a->found[i] = a->found[--a->n];
     }
+}
+
+/* A table that cannot be read tells nothing of who is gone. */
+static void scan(struct auto_scan *a)
+{
+    cleanup_free char *v4 = path_read("/proc/net/tcp", TABLE_MAX, NULL);
+    bool unread = !v4;
+    cleanup_free char *v6 = path_read("/proc/net/tcp6", TABLE_MAX, NULL);
+    unread = unread || (!v6 && errno != ENOENT);
+    if (unread)
+        return;
+    for (size_t i = 0; i < a->n; i++)
+        a->found[i].seen = false;
+    see_all(a, v4);
+    see_all(a, v6);
+    forget_unseen(a);
+}
+
+/* While there is no carrier nothing is told: it would only queue up. */
+static void on_tick(void *arg)
+{
+    struct auto_scan *a = arg;
+    if (session_is_up(a->client->session))
+        scan(a);
     loop_timer_set(&a->tick, SCAN_MS);
 }
 

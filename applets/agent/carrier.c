@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "applets/agent/agent.h"
+#include "applets/agent/client.h"
 #include "core/fdstream.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -86,14 +86,19 @@ static int receive(int fd, int fds[static 2])
                          .msg_iovlen = 1,
                          .msg_control = control.space,
                          .msg_controllen = sizeof control.space};
+    fds[0] = fds[1] = -1;
     if (recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) != 1)
         return -1;
     struct cmsghdr *rights = CMSG_FIRSTHDR(&msg);
-    if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS ||
-        rights->cmsg_len != CMSG_LEN(2 * sizeof(int)))
+    if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS)
         return -1;
-    memcpy(fds, CMSG_DATA(rights), 2 * sizeof(int));
-    return 0;
+    size_t len = rights->cmsg_len - CMSG_LEN(0);
+    memcpy(fds, CMSG_DATA(rights), len < 2 * sizeof(int) ? len : 2 * sizeof(int));
+    if (fds[0] >= 0 && fds[1] >= 0)
+        return 0;
+    if (fds[0] >= 0)
+        close(fds[0]);
+    return -1;
 }
 
 static void on_descriptors(void *arg, uint32_t events)

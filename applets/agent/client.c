@@ -2,7 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "applets/agent/agent.h"
+#include "applets/agent/client.h"
 #include "applets/version.h"
 #include "core/bytes.h"
 #include "core/log.h"
@@ -67,18 +67,17 @@ static const char *read_hello(struct client *c, const struct message *m)
     c->accepts_requests = true;
     (void)json_get_bool(m->body, "requests", &c->accepts_requests);
     (void)json_get_bool(m->body, "auto", &scan);
-    free(c->host);
     c->host = json_get_str(m->body, "host") ? xstrdup(json_get_str(m->body, "host")) : NULL;
     take_over(c, json_get_str(m->body, "takeover"));
     c->greeted = true;
-    if (scan && !c->scan)
+    if (scan)
         c->scan = auto_scan_new(c);
     return NULL;
 }
 
 static void hello(struct client *c, const struct message *m)
 {
-    const char *why = read_hello(c, m);
+    const char *why = c->greeted ? "Hello came before" : read_hello(c, m);
     if (why) {
         client_send_error(c, 0, ERR_INVALID_REQUEST, why);
         client_end(c, why);
@@ -187,6 +186,7 @@ void client_free(struct client *c)
     loop_timer_del(&c->grace);
     auto_scan_free(c->scan);
     ask_forget_all(c);
+    openers_abort(&c->openers);
     remote_listen_free_all(c);
     service_fini(&c->service);
     session_free(c->session);

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "applets/agent/agent.h"
+#include "applets/agent/client.h"
 #include "applets/agent/lock.h"
 #include "applets/service/logfile.h"
 #include "applets/version.h"
@@ -25,6 +25,16 @@ static bool has_master(const struct agent *agent)
     return false;
 }
 
+/* No session is cut short by another's wish. */
+static uint64_t longest_idle_ms(const struct agent *agent)
+{
+    uint64_t ms = agent->idle_ms;
+    for (const struct client *c = agent->clients; c; c = c->next)
+        if (c->idle_ms > ms)
+            ms = c->idle_ms;
+    return ms;
+}
+
 void agent_count_masters(struct agent *agent)
 {
     if (agent->stopping && !agent->clients)
@@ -34,14 +44,14 @@ void agent_count_masters(struct agent *agent)
     else if (has_master(agent))
         loop_timer_del(&agent->idle);
     else if (!loop_timer_armed(&agent->idle))
-        loop_timer_set(&agent->idle, agent->idle_ms);
+        loop_timer_set(&agent->idle, longest_idle_ms(agent));
 }
 
 static void on_idle(void *arg)
 {
     struct agent *agent = arg;
     if (!agent->stopping)
-        log_note("no master for %llu s: the agent ends", (unsigned long long)agent->idle_ms / 1000);
+        log_note("no master came back in time: the agent ends");
     loop_stop(agent->loop, 0);
 }
 
@@ -51,6 +61,10 @@ static void on_idle(void *arg)
 static void answer_attach(struct agent *agent, struct stream *s, const struct message *m)
 {
     const char *build = json_get_str(m->body, "build");
+    if (agent->stopping) {
+        stream_close(s); /* as if it had gone already */
+        return;
+    }
     if (build && strcmp(build, berth_build()) == 0) {
         carrier_await(agent, s, m);
         return;
@@ -71,7 +85,7 @@ static struct client *named(struct agent *agent, const char *name)
     for (struct client *c = agent->clients; c; c = c->next) {
         char id[2 * SESSION_LEN + 1];
         hex_encode(id, session_id(c->session), SESSION_LEN);
-        if (strncmp(id, name, strlen(name)) == 0)
+        if (*name && strncmp(id, name, strlen(name)) == 0)
             return c;
     }
     return NULL;
@@ -157,6 +171,7 @@ static void serve(struct agent *agent)
     loop_run(agent->loop);
     while (agent->clients)
         client_free(agent->clients);
+    report_end_all(agent);
     carrier_free_all(agent);
     loop_timer_del(&agent->idle);
     control_free(agent->control);
@@ -176,7 +191,6 @@ int daemon_run(unsigned which)
         proc_raise_files();
         logfile_take("agent.log");
         forget_ssh();
-        agent.began_ms = loop_now_ms(agent.loop);
         serve(&agent);
         lock_remove(path);
         status = 0;

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "applets/agent/agent.h"
+#include "applets/agent/client.h"
 #include "applets/service/opener.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -24,7 +24,7 @@ static void on_connection(void *arg, struct stream *local, const char *peer)
                         .early = true};
     draft_int(&o.request, "id", l->id);
     draft_str(&o.request, "peer", peer);
-    opener_start(&o);
+    opener_start(&l->client->openers, &o);
 }
 
 /* --- whose port it is ---------------------------------------------------------------------- */
@@ -44,6 +44,14 @@ static void close_listener(struct remote_listen *l)
     l->listener = NULL;
 }
 
+static void tell_taken(const struct remote_listen *l)
+{
+    char where[TARGET_TEXT_MAX];
+    target_format(&l->spec.bind, where);
+    cleanup_free char *text = xasprintf("Remote %s was taken over by a newer session.", where);
+    client_send_error(l->client, l->id, ERR_ADDRESS_IN_USE, text);
+}
+
 /* A dead session's port goes to whoever asks for it next. */
 static bool take_over(struct client *c, const struct target *bind)
 {
@@ -55,7 +63,7 @@ static bool take_over(struct client *c, const struct target *bind)
             if (!same_bind(l, bind))
                 continue;
             close_listener(l);
-            client_send_error(other, l->id, ERR_ADDRESS_IN_USE, "taken over by a newer session");
+            tell_taken(l);
             taken = true;
         }
     }
@@ -110,40 +118,56 @@ static void sweep(struct client *c)
     }
 }
 
+static struct listener *listen_at(struct client *c, const struct target *bind,
+                                  struct remote_listen *l)
+{
+    struct listener *made = listener_new(c->agent->loop, bind, on_connection, l);
+    if (!made && errno == EADDRINUSE && take_over(c, bind))
+        made = listener_new(c->agent->loop, bind, on_connection, l);
+    return made;
+}
+
+static void acknowledge(const struct remote_listen *l)
+{
+    char bind[TARGET_TEXT_MAX];
+    struct draft d = draft_of(MSG_LISTEN_ACK);
+    target_format(&l->spec.bind, bind);
+    draft_int(&d, "id", l->id);
+    draft_str(&d, "bind", bind);
+    session_send(l->client->session, &d);
+}
+
+static void begin(struct client *c, int64_t id, const struct target *bind)
+{
+    sweep(c);
+    struct remote_listen *l = xcalloc(1, sizeof *l);
+    l->client = c;
+    l->id = id;
+    l->spec = (struct forward_spec){.kind = FORWARD_REMOTE, .bind = *bind};
+    l->listener = listen_at(c, bind, l);
+    if (!l->listener) {
+        refuse(c, id, bind, errno);
+        free(l);
+        return;
+    }
+    if (bind->kind == TARGET_TCP)
+        l->spec.bind.port = listener_port(l->listener);
+    l->next = c->listens;
+    c->listens = l;
+    acknowledge(l);
+}
+
 void remote_listen_start(struct client *c, const struct message *m)
 {
     const char *text = json_get_str(m->body, "bind"), *why = "no bind";
     struct target bind;
     int64_t id = 0;
-    if (json_get_int(m->body, "id", &id) != 1 || !text ||
-        target_parse_bind(&bind, text, &why) < 0) {
+    if (json_get_int(m->body, "id", &id) != 1 || !text || target_parse_bind(&bind, text, &why) < 0)
         client_send_error(c, id, ERR_INVALID_REQUEST, why);
-        return;
-    }
-    sweep(c);
-    struct remote_listen *l = xcalloc(1, sizeof *l);
-    l->client = c;
-    l->id = id;
-    l->spec.kind = FORWARD_REMOTE;
-    l->spec.bind = bind;
-    l->listener = listener_new(c->agent->loop, &bind, on_connection, l);
-    if (!l->listener && errno == EADDRINUSE && take_over(c, &bind))
-        l->listener = listener_new(c->agent->loop, &bind, on_connection, l);
-    if (!l->listener) {
-        refuse(c, id, &bind, errno);
-        free(l);
-        return;
-    }
-    if (bind.kind == TARGET_TCP)
-        l->spec.bind.port = listener_port(l->listener);
-    l->next = c->listens;
-    c->listens = l;
-    struct draft d = draft_of(MSG_LISTEN_ACK);
-    char bound[TARGET_TEXT_MAX];
-    target_format(&l->spec.bind, bound);
-    draft_int(&d, "id", id);
-    draft_str(&d, "bind", bound);
-    session_send(c->session, &d);
+    else if (find(c, id))
+        client_send_error(c, id, ERR_INVALID_REQUEST, "this id has a listener already");
+    else
+        begin(c, id, &bind);
 }
 
 void remote_listen_stop(struct client *c, const struct message *m)
@@ -169,12 +193,4 @@ void remote_listen_free_all(struct client *c)
         close_listener(l);
         loop_reap(c->agent->loop, l, free);
     }
-}
-
-struct remote_listen *remote_listen_on(struct client *c, uint16_t port)
-{
-    struct remote_listen *l = c->listens;
-    while (l && !(l->listener && l->spec.bind.kind == TARGET_TCP && l->spec.bind.port == port))
-        l = l->next;
-    return l;
 }

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "applets/agent/agent.h"
+#include "applets/agent/client.h"
+#include "core/bytes.h"
 #include "core/mem.h"
 
 #define REPORT_MS 2000 /* for the masters to answer */
 
 struct report {
     struct agent *agent;
+    struct report *next, *prev;
     struct stream *stream; /* who asked; NULL: gone */
     struct draft draft;
     struct json_node *sessions;
@@ -26,13 +28,13 @@ struct view {
     uint8_t id[SESSION_LEN];
 };
 
-static void describe(struct report *r, const struct client *c)
+static void describe(struct report *r, const struct client *c, const char *state)
 {
     uint64_t now_ms = loop_now_ms(r->agent->loop);
     struct listed_session session = {.host = c->host,
                                      .from = c->from,
                                      .to = c->to,
-                                     .state = session_is_up(c->session) ? "up" : "waiting",
+                                     .state = state,
                                      .id = session_id(c->session),
                                      .up_ms = now_ms - session_up_since_ms(c->session),
                                      .rtt_us = session_rtt_us(c->session)};
@@ -57,6 +59,9 @@ static void release_view(void *p)
 static void finish(struct report *r)
 {
     loop_timer_del(&r->patience);
+    if (r->next)
+        r->next->prev = r->prev;
+    *(r->prev ? &r->prev->next : &r->agent->reports) = r->next;
     if (r->stream)
         control_answer(r->stream, &r->draft);
     else
@@ -70,7 +75,7 @@ static void end_view(struct view *v, bool answered)
     struct report *r = v->report;
     struct client *c = answered ? NULL : client_find(r->agent, v->id);
     if (c)
-        describe(r, c);
+        describe(r, c, session_is_up(c->session) ? "no answer" : "waiting");
     stream_close(v->stream);
     if (v->next)
         v->next->prev = v->prev;
@@ -78,6 +83,21 @@ static void end_view(struct view *v, bool answered)
     loop_reap(r->agent->loop, v, release_view);
     if (!r->views)
         finish(r);
+}
+
+/* Of all that a master lists only its session with this agent is of interest here. */
+static bool take_own(const struct view *v, const struct message *m)
+{
+    char own[2 * SESSION_LEN + 1];
+    hex_encode(own, v->id, SESSION_LEN);
+    for (struct json_iter it = json_iter(json_get(m->body, "sessions")); json_next(&it);) {
+        const char *id = json_get_str(it.value, "id");
+        if (!id || strcmp(id, own) != 0)
+            continue;
+        json_put_copy(v->report->draft.out, v->report->sessions, NULL, it.value);
+        return true;
+    }
+    return false;
 }
 
 static void read_view(struct view *v)
@@ -90,9 +110,7 @@ static void read_view(struct view *v)
     if (status == FRAME_MORE)
         return;
     if (status == FRAME_READY && message_parse(&m, frame.payload, frame.len, &why) == 0) {
-        good = m.type == MSG_LISTING;
-        for (struct json_iter it = json_iter(json_get(m.body, "sessions")); good && json_next(&it);)
-            json_put_copy(v->report->draft.out, v->report->sessions, NULL, it.value);
+        good = m.type == MSG_LISTING && take_own(v, &m);
         message_fini(&m);
     }
     end_view(v, good);
@@ -115,7 +133,13 @@ static void on_patience(void *arg)
     struct report *r = arg;
     while (r->views->next)
         end_view(r->views, false);
-    end_view(r->views, false);
+    end_view(r->views, false); /* which finishes the report */
+}
+
+void report_end_all(struct agent *agent)
+{
+    while (agent->reports)
+        on_patience(agent->reports);
 }
 
 static void on_asker(void *arg, struct stream *s, enum stream_event event)
@@ -145,6 +169,10 @@ void report(struct agent *agent, struct stream *s)
 {
     struct report *r = xcalloc(1, sizeof *r);
     r->agent = agent;
+    r->next = agent->reports;
+    if (r->next)
+        r->next->prev = r;
+    agent->reports = r;
     r->stream = s;
     stream_own(s, on_asker, r);
     r->draft = listing_draft("agent", &r->sessions);
@@ -156,7 +184,7 @@ void report(struct agent *agent, struct stream *s)
         if (view)
             view_new(r, c, view);
         else
-            describe(r, c);
+            describe(r, c, "waiting");
     }
     if (!r->views)
         finish(r);

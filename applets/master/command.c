@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,7 +42,7 @@ static void go_to_background(struct master *m)
 static void tell_forwards(const struct master *m)
 {
     char text[FORWARD_SPEC_TEXT_MAX];
-    for (const struct forward *f = m->forwards; f; f = f->next) {
+    for (const struct forward *f = m->forwards.first; f; f = f->next) {
         if (f->gone || f->state != FORWARD_OK)
             continue;
         forward_spec_format(&f->spec, text);
@@ -56,4 +57,12 @@ void command_ready(struct master *m)
         run(m);
     else if (m->options->background)
         go_to_background(m);
+}
+
+void command_abandon(struct master *m)
+{
+    if (!m->commanding)
+        return;
+    kill(m->command.pid, SIGTERM);
+    loop_child_del(&m->command);
 }

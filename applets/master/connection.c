@@ -1,7 +1,6 @@
-/* The session outlives the connections that carry it. One state says what is under way;
- * enter() is the only place that changes it. */
+/* The session outlives the connections that carry it. One state says what is under way, and
+ * the table says what each event means in it; enter() is the only place that changes it. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,17 +13,39 @@
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_LAST_MS  30000
 #define TRY_LIMIT_MS     40000 /* for a reconnection, ssh and session together */
+#define TRY_FRESH_MS     3000  /* a younger one is not begun anew when the network changes */
 #define REASON_MS        2000  /* for ssh to end and say why, once its stream has */
 #define STOP_LIMIT_MS    1000  /* for the agent's goodbye */
+#define ADDRESS_MAX      63    /* bytes of an address that the agent names */
 
 static const char *const state_names[] = {
-    [MASTER_CONNECTING] = "connecting",
-    [MASTER_UP] = "up",
-    [MASTER_WAITING] = "waiting",
+    [MASTER_FIRST] = "connecting",  [MASTER_UP] = "up",
+    [MASTER_WAITING] = "waiting",   [MASTER_AGAIN] = "reconnecting",
     [MASTER_STOPPING] = "stopping",
 };
 _Static_assert(countof(state_names) == MASTER_STATES, "a name for each state");
 
+enum event {
+    EVENT_UP,       /* the session: a carrier works */
+    EVENT_DOWN,     /* the session: it does not any more */
+    EVENT_OVER,     /* the session: nothing can follow in it */
+    EVENT_SSH_DOWN, /* `why` is ssh's reason */
+    EVENT_LATE,     /* a try, a reason or a goodbye took too long */
+    EVENT_CHANGED,  /* the network */
+    EVENT_WOKE,     /* the machine */
+    EVENT_STOP,
+    EVENTS
+};
+
+static const char *const event_names[] = {
+    [EVENT_UP] = "up",        [EVENT_DOWN] = "down",
+    [EVENT_OVER] = "over",    [EVENT_SSH_DOWN] = "ssh down",
+    [EVENT_LATE] = "late",    [EVENT_CHANGED] = "network changed",
+    [EVENT_WOKE] = "woke up", [EVENT_STOP] = "stop",
+};
+_Static_assert(countof(event_names) == EVENTS, "a name for each event");
+
+static void happen(struct master *m, enum event event, const char *why);
 static void begin_session(struct master *m);
 
 static void enter(struct master *m, enum master_state state)
@@ -41,12 +62,18 @@ static void drop_carrier(struct master *m)
     m->ssh = NULL;
 }
 
+static void finish(struct master *m, const char *why)
+{
+    (void)why;
+    loop_stop(m->loop, m->exit_status);
+}
+
 static void give_up(struct master *m, const char *why)
 {
     log_error("%s: %s", m->options->host, why);
     m->exit_status = 1;
     drop_carrier(m);
-    loop_stop(m->loop, 1);
+    finish(m, why);
 }
 
 /* --- trying, and trying again ---------------------------------------------------------------- */
@@ -60,19 +87,6 @@ static void wait_for_retry(struct master *m)
     m->backoff_ms = m->backoff_ms * 2 < BACKOFF_LAST_MS ? m->backoff_ms * 2 : BACKOFF_LAST_MS;
 }
 
-static void lost(struct master *m, const char *why)
-{
-    if (m->state == MASTER_UP) {
-        log_note("%s: network lost, reconnecting", m->options->host);
-        m->told_reason = false;
-        m->backoff_ms = BACKOFF_FIRST_MS;
-    } else if (m->ssh && ssh_is_hopeless(m->ssh) && !m->told_reason) {
-        log_note("%s: %s", m->options->host, why);
-        m->told_reason = true;
-    }
-    wait_for_retry(m);
-}
-
 static void on_ssh(void *arg, struct ssh *ssh, enum ssh_event event)
 {
     struct master *m = arg;
@@ -83,116 +97,241 @@ static void on_ssh(void *arg, struct ssh *ssh, enum ssh_event event)
         progress_show(m->options->host, sent, total);
         break;
     case SSH_UP:
+        m->carried = true;
         m->carried_ms = loop_now_ms(m->loop);
         session_carry(m->session, ssh_stream(ssh), NULL);
         break;
-    case SSH_DOWN:
-        if (m->state == MASTER_STOPPING)
-            loop_stop(m->loop, m->exit_status);
-        else if (m->was_up)
-            lost(m, ssh_error(ssh));
-        else
-            give_up(m, ssh_error(ssh));
+    case SSH_DOWN: happen(m, EVENT_SSH_DOWN, ssh_error(ssh)); break;
     }
 }
 
-static void try_now(struct master *m)
+static void start_ssh(struct master *m)
 {
     static char *const agent_args[] = {NULL};
     struct ssh_options o = {.host = m->options->host,
                             .args = m->options->ssh_args,
                             .agent_args = agent_args,
-                            .batch = m->was_up,
+                            .batch = m->state == MASTER_AGAIN,
                             .detached = m->options->background};
-    loop_timer_del(&m->retry);
-    enter(m, MASTER_CONNECTING);
+    m->carried = false;
     m->tried_ms = loop_now_ms(m->loop);
     m->ssh = ssh_start(m->loop, &o, on_ssh, m);
-    if (!m->ssh && !m->was_up) {
-        give_up(m, errno == ENOENT ? "there is no ssh program in PATH" : strerror(errno));
-        return;
-    }
     if (!m->ssh)
-        wait_for_retry(m);
-    else if (m->was_up)
-        loop_timer_set(&m->limit, TRY_LIMIT_MS);
+        happen(m, EVENT_SSH_DOWN,
+               errno == ENOENT ? "there is no ssh program in PATH" : strerror(errno));
+}
+
+static void try_again(struct master *m, const char *why)
+{
+    (void)why;
+    loop_timer_del(&m->retry);
+    drop_carrier(m);
+    enter(m, MASTER_AGAIN);
+    loop_timer_set(&m->limit, TRY_LIMIT_MS);
+    start_ssh(m);
 }
 
 static void on_retry(void *arg)
 {
-    try_now(arg);
+    try_again(arg, NULL);
 }
 
-/* A try, a reason or a goodbye took too long. */
+/* The network is another one: what was tried on the old one tells nothing. */
+static void try_at_once(struct master *m, const char *why)
+{
+    m->backoff_ms = BACKOFF_FIRST_MS;
+    try_again(m, why);
+}
+
+/* Changes may come in numbers, faster than ssh connects. */
+static void try_at_once_if_stale(struct master *m, const char *why)
+{
+    if (loop_now_ms(m->loop) - m->tried_ms >= TRY_FRESH_MS)
+        try_at_once(m, why);
+}
+
+/* --- what the events mean ------------------------------------------------------------------------ */
+
+static void ignore(struct master *m, const char *why)
+{
+    (void)m;
+    (void)why;
+}
+
+static void go_up(struct master *m, const char *why)
+{
+    unsigned long long ms = loop_now_ms(m->loop) - m->carried_ms;
+    (void)why;
+    log_note("%s: %s (ssh, %llu ms)", m->options->host,
+             m->state == MASTER_FIRST ? "connected" : "back", ms);
+    loop_timer_del(&m->limit);
+    enter(m, MASTER_UP);
+    if (m->greeted)
+        m->backoff_ms = BACKOFF_FIRST_MS;
+    forward_flush(m);
+}
+
+static void lose(struct master *m, const char *why)
+{
+    (void)why;
+    log_note("%s: network lost, reconnecting", m->options->host);
+    m->told_reason = false;
+    wait_for_retry(m);
+}
+
+/* The carrier's end is seen before the reason that ssh prints. */
+static void await_reason(struct master *m, const char *why)
+{
+    (void)why;
+    loop_timer_set(&m->limit, REASON_MS);
+}
+
+static void give_up_late(struct master *m, const char *why)
+{
+    (void)why;
+    give_up(m, "the agent closed the connection before it answered");
+}
+
+static void give_up_foreign(struct master *m, const char *why)
+{
+    (void)why;
+    give_up(m, "the agent speaks another protocol");
+}
+
+/* A reason is told where the network is not to blame: once for each outage. */
+static void fail_again(struct master *m, const char *why)
+{
+    if (why && m->ssh && !m->told_reason && (m->carried || ssh_is_hopeless(m->ssh))) {
+        log_note("%s: %s", m->options->host, why);
+        m->told_reason = true;
+    }
+    wait_for_retry(m);
+}
+
+/* The agent may still hold the old session, and the ports that it listens on. */
+static void renew(struct master *m, const char *why)
+{
+    char hex[2 * SESSION_LEN + 1];
+    log_note("%s: the agent has lost the session%s%s: open connections are reset", m->options->host,
+             why ? ": " : "", why ? why : "");
+    hex_encode(hex, session_id(m->session), SESSION_LEN);
+    free(m->takeover);
+    m->takeover = xstrdup(hex);
+    m->greeted = false;
+    drop_carrier(m);
+    forward_close_automatic(m);
+    session_free(m->session);
+    begin_session(m);
+    wait_for_retry(m);
+}
+
+static void probe(struct master *m, const char *why)
+{
+    (void)why;
+    session_probe(m->session);
+}
+
+static void say_goodbye(struct master *m, const char *why)
+{
+    struct draft d = draft_of(MSG_SHUTDOWN);
+    draft_str(&d, "reason", why);
+    session_send(m->session, &d);
+    enter(m, MASTER_STOPPING);
+    loop_timer_set(&m->limit, STOP_LIMIT_MS);
+}
+
+typedef void action(struct master *m, const char *why);
+
+static action *const actions[MASTER_STATES][EVENTS] = {
+    [MASTER_FIRST] =
+        {
+            [EVENT_UP] = go_up,
+            [EVENT_DOWN] = await_reason,
+            [EVENT_OVER] = give_up_foreign,
+            [EVENT_SSH_DOWN] = give_up,
+            [EVENT_LATE] = give_up_late,
+            [EVENT_CHANGED] = ignore,
+            [EVENT_WOKE] = ignore,
+            [EVENT_STOP] = finish,
+        },
+    [MASTER_UP] =
+        {
+            [EVENT_UP] = ignore,
+            [EVENT_DOWN] = lose,
+            [EVENT_OVER] = renew,
+            [EVENT_SSH_DOWN] = lose,
+            [EVENT_LATE] = ignore,
+            [EVENT_CHANGED] = probe,
+            [EVENT_WOKE] = probe,
+            [EVENT_STOP] = say_goodbye,
+        },
+    [MASTER_WAITING] =
+        {
+            [EVENT_UP] = ignore,
+            [EVENT_DOWN] = ignore,
+            [EVENT_OVER] = renew, /* what was on its way when the carrier went */
+            [EVENT_SSH_DOWN] = ignore,
+            [EVENT_LATE] = ignore,
+            [EVENT_CHANGED] = try_at_once,
+            [EVENT_WOKE] = try_at_once,
+            [EVENT_STOP] = finish,
+        },
+    [MASTER_AGAIN] =
+        {
+            [EVENT_UP] = go_up,
+            [EVENT_DOWN] = await_reason,
+            [EVENT_OVER] = renew,
+            [EVENT_SSH_DOWN] = fail_again,
+            [EVENT_LATE] = fail_again,
+            [EVENT_CHANGED] = try_at_once_if_stale,
+            [EVENT_WOKE] = try_at_once,
+            [EVENT_STOP] = finish,
+        },
+    [MASTER_STOPPING] =
+        {
+            [EVENT_UP] = ignore,
+            [EVENT_DOWN] = finish,
+            [EVENT_OVER] = finish,
+            [EVENT_SSH_DOWN] = finish,
+            [EVENT_LATE] = finish,
+            [EVENT_CHANGED] = ignore,
+            [EVENT_WOKE] = ignore,
+            [EVENT_STOP] = ignore,
+        },
+};
+
+static void happen(struct master *m, enum event event, const char *why)
+{
+    log_trace("%s: %s while %s%s%s", m->options->host, event_names[event], state_names[m->state],
+              why ? ": " : "", why ? why : "");
+    actions[m->state][event](m, why);
+}
+
 static void on_limit(void *arg)
 {
-    struct master *m = arg;
-    if (m->state == MASTER_STOPPING)
-        loop_stop(m->loop, m->exit_status);
-    else if (m->was_up)
-        lost(m, "no answer");
-    else
-        give_up(m, "the agent closed the connection before it answered");
+    happen(arg, EVENT_LATE, NULL);
 }
 
 static void on_network(void *arg, enum netwatch_event event)
 {
-    struct master *m = arg;
-    log_trace("%s", event == NETWATCH_WOKE ? "woke up" : "the network changed");
-    if (m->state == MASTER_UP) {
-        session_probe(m->session);
-    } else if (m->was_up && m->state != MASTER_STOPPING) {
-        drop_carrier(m);
-        m->backoff_ms = BACKOFF_FIRST_MS;
-        try_now(m);
-    }
+    happen(arg, event == NETWATCH_WOKE ? EVENT_WOKE : EVENT_CHANGED, NULL);
 }
 
 /* --- the session's events -------------------------------------------------------------------------- */
 
 static void on_up(void *arg)
 {
-    struct master *m = arg;
-    unsigned long long ms = loop_now_ms(m->loop) - m->carried_ms;
-    loop_timer_del(&m->limit);
-    if (m->state == MASTER_STOPPING)
-        return;
-    log_note("%s: %s (ssh, %llu ms)", m->options->host, m->was_up ? "back" : "connected", ms);
-    enter(m, MASTER_UP);
-    m->was_up = true;
-    m->backoff_ms = BACKOFF_FIRST_MS;
-    forward_flush(m);
+    happen(arg, EVENT_UP, NULL);
 }
 
 static void on_down(void *arg, int error)
 {
-    struct master *m = arg;
-    log_trace("the carrier is gone: %s", error ? strerror(error) : "closed");
-    if (m->state == MASTER_STOPPING)
-        loop_stop(m->loop, m->exit_status);
-    else if (m->was_up)
-        lost(m, "no answer");
-    else
-        loop_timer_set(&m->limit, REASON_MS); /* ssh will say more */
+    happen(arg, EVENT_DOWN, error ? strerror(error) : NULL);
 }
 
 static void on_over(void *arg, int error)
 {
-    struct master *m = arg;
-    if (m->state == MASTER_STOPPING) {
-        loop_stop(m->loop, m->exit_status);
-        return;
-    }
-    if (!m->was_up) {
-        give_up(m, "the agent speaks another protocol");
-        return;
-    }
-    log_note("%s: the agent has lost the session%s%s: open connections are reset", m->options->host,
-             error ? ": " : "", error ? strerror(error) : "");
-    drop_carrier(m);
-    session_free(m->session);
-    begin_session(m);
-    wait_for_retry(m);
+    happen(arg, EVENT_OVER, error ? strerror(error) : NULL);
 }
 
 static void note_addresses(struct master *m, const struct message *ack)
@@ -202,7 +341,7 @@ static void note_addresses(struct master *m, const struct message *ack)
     for (struct json_iter it = json_iter(json_get(ack->body, "addresses"));
          i < countof(to) && json_next(&it); i++) {
         free(*to[i]);
-        *to[i] = json_str(it.value) ? xstrdup(json_str(it.value)) : NULL;
+        *to[i] = json_str(it.value) ? xstrndup(json_str(it.value), ADDRESS_MAX) : NULL;
     }
 }
 
@@ -210,6 +349,7 @@ static void hello_acknowledged(struct master *m, const struct message *ack)
 {
     note_addresses(m, ack);
     m->greeted = true;
+    m->backoff_ms = BACKOFF_FIRST_MS;
     remember_save(m);
     forward_listen_all(m);
 }
@@ -227,6 +367,11 @@ static void end_by_agent(struct master *m, const struct message *said)
 static void on_message(void *arg, const struct message *msg)
 {
     struct master *m = arg;
+    bool in_turn = m->greeted != (msg->type == MSG_HELLO_ACK) || msg->type == MSG_SHUTDOWN;
+    if (!in_turn || m->state == MASTER_STOPPING) {
+        log_trace("%s from the agent is passed over", message_name(msg->type));
+        return;
+    }
     switch (msg->type) {
     case MSG_HELLO_ACK: hello_acknowledged(m, msg); break;
     case MSG_LISTEN_ACK:
@@ -242,7 +387,10 @@ static void on_message(void *arg, const struct message *msg)
 static void on_stream(void *arg, struct stream *s)
 {
     struct master *m = arg;
-    service_serve(&m->service, s);
+    if (m->greeted)
+        service_serve(&m->service, s);
+    else
+        stream_reset(s);
 }
 
 static const struct session_events session_events = {
@@ -285,26 +433,16 @@ void connection_start(struct master *m)
         log_note("changes of the network cannot be watched (%s): reconnects go by the clock",
                  strerror(errno));
     begin_session(m);
-    try_now(m);
+    start_ssh(m);
 }
 
 void connection_stop(struct master *m, int exit_status)
 {
-    struct draft d;
     if (m->state == MASTER_STOPPING)
         return;
-    bool up = m->state == MASTER_UP;
     m->exit_status = exit_status;
-    enter(m, MASTER_STOPPING);
     loop_timer_del(&m->retry);
-    if (!up) {
-        loop_stop(m->loop, exit_status);
-        return;
-    }
-    d = draft_of(MSG_SHUTDOWN);
-    draft_str(&d, "reason", "the master ends");
-    session_send(m->session, &d);
-    loop_timer_set(&m->limit, STOP_LIMIT_MS);
+    happen(m, EVENT_STOP, "the master ends");
 }
 
 void connection_fini(struct master *m)

@@ -11,11 +11,9 @@
 
 static const char *state_word(const struct master *m)
 {
-    switch (m->state) {
-    case MASTER_CONNECTING: return m->was_up ? "reconnecting" : "connecting";
-    case MASTER_UP: return "up";
-    default: return "reconnecting";
-    }
+    if (m->state == MASTER_FIRST)
+        return "connecting";
+    return m->state == MASTER_UP ? "up" : "reconnecting";
 }
 
 struct draft local_listing(struct master *m)
@@ -31,7 +29,7 @@ struct draft local_listing(struct master *m)
                                      .up_ms = now_ms - session_up_since_ms(m->session),
                                      .rtt_us = session_rtt_us(m->session)};
     struct json_node *forwards = listing_session(&d, sessions, &session);
-    for (struct forward *f = m->forwards; f; f = f->next) {
+    for (struct forward *f = m->forwards.first; f; f = f->next) {
         if (f->gone)
             continue;
         meter_update(&f->meter, &f->count, now_ms);
@@ -58,9 +56,7 @@ static void answer_close(struct master *m, struct stream *s, const struct messag
         control_fail(s, ERR_NOT_FOUND, "no forward has port %lld", (long long)port);
         return;
     }
-    remember_closed(m, f->automatic ? f->spec.target.port : (uint16_t)port);
-    forward_close(f);
-    remember_save(m);
+    forward_close_by_hand(f);
     control_ok(s);
 }
 
@@ -68,7 +64,8 @@ static bool is_named(const struct master *m, const char *name)
 {
     char id[2 * SESSION_LEN + 1];
     hex_encode(id, session_id(m->session), SESSION_LEN);
-    return !name || strcmp(name, m->options->host) == 0 || strncmp(id, name, strlen(name)) == 0;
+    return !name || strcmp(name, m->options->host) == 0 ||
+           (*name && strncmp(id, name, strlen(name)) == 0);
 }
 
 static void answer_stop(struct master *m, struct stream *s, const struct message *request)

@@ -19,7 +19,7 @@ static void on_signal(void *arg, int signo)
     /* ^C on the terminal is the command's; the session ends when that does. */
     if (m->commanding && signo == SIGINT)
         return;
-    connection_stop(m, m->was_up ? 0 : 128 + signo);
+    connection_stop(m, m->state == MASTER_FIRST ? 128 + signo : 0);
 }
 
 /* -d: the child goes on, still at the terminal, where ssh may ask for a password. The parent
@@ -56,6 +56,10 @@ static int run(struct options *o, int ready_fd)
     signal(SIGPIPE, SIG_IGN);
     proc_raise_files();
     m.loop = loop_new();
+    if (!m.loop) {
+        log_error("cannot begin: %s", strerror(errno));
+        return 1;
+    }
     loop_signal(m.loop, SIGINT, on_signal, &m);
     loop_signal(m.loop, SIGTERM, on_signal, &m);
     loop_signal(m.loop, SIGHUP, on_signal, &m);
@@ -69,6 +73,7 @@ static int run(struct options *o, int ready_fd)
     local_start(&m);
     connection_start(&m);
     int status = loop_run(m.loop);
+    command_abandon(&m);
     service_fini(&m.service);
     forward_fini(&m);
     connection_fini(&m);

@@ -43,16 +43,36 @@ static const struct opt table[] = {
     {0},
 };
 
+bool options_clash(const struct forward_spec *a, const struct forward_spec *b)
+{
+    if ((a->kind == FORWARD_REMOTE) != (b->kind == FORWARD_REMOTE))
+        return false;
+    return target_equal(&a->bind, &b->bind) && (a->bind.kind == TARGET_UNIX || a->bind.port);
+}
+
+void options_add(struct options *o, const struct forward_spec *spec)
+{
+    o->specs = xrealloc(o->specs, (o->n_specs + 1) * sizeof *o->specs);
+    o->specs[o->n_specs++] = *spec;
+}
+
 static int add_spec(struct options *o, enum forward_kind kind, const char *text)
 {
+    char bind[TARGET_TEXT_MAX];
     const char *why;
-    struct forward_spec spec;
+    struct forward_spec spec = {0};
     if (forward_spec_parse(&spec, kind, text, &why) < 0) {
         log_error("-%c %s: %s", forward_kind_letter(kind), text, why);
         return 2;
     }
-    o->specs = xrealloc(o->specs, (o->n_specs + 1) * sizeof *o->specs);
-    o->specs[o->n_specs++] = spec;
+    for (size_t i = 0; i < o->n_specs; i++) {
+        if (!options_clash(&o->specs[i], &spec))
+            continue;
+        target_format(&spec.bind, bind);
+        log_error("-%c %s: %s is taken by another option", forward_kind_letter(kind), text, bind);
+        return 2;
+    }
+    options_add(o, &spec);
     return -1;
 }
 

@@ -25,5 +25,8 @@ struct options {
 /* -1: go on; else the exit status (help was shown, or one line said what is wrong). */
 int options_parse(struct options *o, char **argv);
 void options_fini(struct options *o);
+/* Both want the same port, or socket path, of the same side. */
+bool options_clash(const struct forward_spec *a, const struct forward_spec *b);
+void options_add(struct options *o, const struct forward_spec *spec);
 
 #endif

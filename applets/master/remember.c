@@ -34,9 +34,13 @@ static struct json *read_file(const char *path)
 
 /* --- restoring -------------------------------------------------------------------------------- */
 
-static bool same(const struct forward_spec *a, const struct forward_spec *b)
+/* The command line's goes before what was remembered for the same port of the same side. */
+static bool is_given(const struct options *o, const struct forward_spec *spec)
 {
-    return a->kind == b->kind && target_equal(&a->bind, &b->bind);
+    for (size_t i = 0; i < o->n_specs; i++)
+        if (options_clash(&o->specs[i], spec))
+            return true;
+    return false;
 }
 
 static int spec_of(struct forward_spec *spec, const struct json_value *row)
@@ -44,7 +48,7 @@ static int spec_of(struct forward_spec *spec, const struct json_value *row)
     const char *kind = json_get_str(row, "kind"), *bind = json_get_str(row, "bind"),
                *target = json_get_str(row, "target"), *why;
     *spec = (struct forward_spec){0};
-    if (!kind || !strchr("LRD", kind[0]) || !kind[0] || !bind)
+    if (!kind || !kind[0] || !strchr("LRD", kind[0]) || !bind)
         return -1;
     spec->kind = kind[0] == 'L' ? FORWARD_LOCAL : kind[0] == 'R' ? FORWARD_REMOTE : FORWARD_DYNAMIC;
     if (target_parse_bind(&spec->bind, bind, &why) < 0)
@@ -61,11 +65,9 @@ static void restore_forward(struct options *o, const struct json_value *row)
         log_error("a remembered forward is unreadable: passed over");
         return;
     }
-    for (size_t i = 0; i < o->n_specs; i++)
-        if (same(&o->specs[i], &spec))
-            return;
-    o->specs = xrealloc(o->specs, (o->n_specs + 1) * sizeof *o->specs);
-    o->specs[o->n_specs++] = spec;
+    if (is_given(o, &spec))
+        return;
+    options_add(o, &spec);
 }
 
 static void add_closed(struct master *m, uint16_t port)
@@ -130,7 +132,7 @@ static void put_host(struct json_out *out, struct json_node *hosts, const struct
     struct json_node *host = json_put_object(out, hosts, m->options->host);
     struct json_node *forwards = json_put_array(out, host, "forwards"), *closed;
     char session[2 * SESSION_LEN + 1];
-    for (const struct forward *f = m->forwards; f; f = f->next)
+    for (const struct forward *f = m->forwards.first; f; f = f->next)
         if (!f->gone && !f->automatic)
             put_forward(out, forwards, f);
     closed = json_put_array(out, host, "closed");

@@ -8,7 +8,29 @@
 #include "core/log.h"
 #include "core/mem.h"
 
-#define PORT_MIN 1024 /* what is below is not opened because somebody else asked */
+#define PORT_MIN     1024 /* what is below is not opened because somebody else asked */
+#define FORWARDS_MAX 256  /* open at once because it asked */
+#define ASKS_AT_ONCE 512  /* requests, of which one more is allowed each … */
+#define ASK_EVERY_MS 100
+#define PROCESS_MAX  64 /* bytes of a process's name */
+
+/* --- how much it may ask ---------------------------------------------------------------------- */
+
+static bool may_ask(struct master *m)
+{
+    uint64_t now_ms = loop_now_ms(m->loop), earned = (now_ms - m->asked_ms) / ASK_EVERY_MS;
+    if (!m->asked_ms || earned > ASKS_AT_ONCE - m->asks_left) {
+        m->asks_left = ASKS_AT_ONCE;
+        m->asked_ms = now_ms;
+    } else {
+        m->asks_left += (unsigned)earned;
+        m->asked_ms += earned * ASK_EVERY_MS;
+    }
+    if (!m->asks_left)
+        return false;
+    m->asks_left--;
+    return true;
+}
 
 /* --- streams ---------------------------------------------------------------------------------- */
 
@@ -25,6 +47,10 @@ static void serve_accepted(struct request *r)
 
 static void serve_list(struct request *r)
 {
+    if (!may_ask(r->service->owner)) {
+        request_fail(r, ERR_RATE_LIMITED, "too many requests");
+        return;
+    }
     struct draft d = local_listing(r->service->owner);
     draft_send(&d, r->stream);
     request_end(r);
@@ -36,7 +62,15 @@ const struct service_row remote_rows[] = {
     {MSG_COUNT, NULL},
 };
 
-/* --- ForwardRequest ------------------------------------------------------------------------------- */
+/* --- its forwards -------------------------------------------------------------------------------- */
+
+static bool has_asked_for_enough(const struct master *m)
+{
+    unsigned n = 0;
+    for (const struct forward *f = m->forwards.first; f; f = f->next)
+        n += f->by_agent && !f->gone;
+    return n >= FORWARDS_MAX;
+}
 
 static void refuse(struct master *m, int64_t id, enum error_code code, const char *text)
 {
@@ -46,6 +80,13 @@ static void refuse(struct master *m, int64_t id, enum error_code code, const cha
     draft_str(&d, "message", text);
     session_send(m->session, &d);
 }
+
+static void refuse_requests(struct master *m, int64_t id)
+{
+    refuse(m, id, ERR_PERMISSION_DENIED, "the master takes no requests (--no-remote-requests)");
+}
+
+/* --- ForwardRequest ------------------------------------------------------------------------------- */
 
 static void accept_forward(struct master *m, int64_t id, const struct forward *f)
 {
@@ -57,34 +98,70 @@ static void accept_forward(struct master *m, int64_t id, const struct forward *f
     session_send(m->session, &d);
 }
 
-/* An auto forward takes the same port, else any; it is nobody's if the user made one already. */
-static void open_auto(struct master *m, struct forward_spec *spec, const struct message *request)
+static bool leads_to(const struct forward *f, const struct target *target)
+{
+    if (f->gone || f->spec.kind != FORWARD_LOCAL)
+        return false;
+    return target_equal(&f->spec.target, target) ||
+           (target->kind == TARGET_TCP && f->spec.target.kind == TARGET_TCP &&
+            f->spec.target.port == target->port && target_is_loopback(&f->spec.target) &&
+            target_is_loopback(target));
+}
+
+/* Wanted here, and nobody's yet: one that the user made is never replaced. */
+static bool wants_auto(const struct master *m, const struct target *target)
+{
+    if (!m->options->automatic || target->kind != TARGET_TCP ||
+        !port_set_has(&m->options->auto_ports, target->port) ||
+        remember_is_closed(m, target->port) || has_asked_for_enough(m))
+        return false;
+    for (const struct forward *f = m->forwards.first; f; f = f->next)
+        if (leads_to(f, target))
+            return false;
+    return true;
+}
+
+static void note_process(struct forward *f, const struct message *request)
 {
     const char *process = json_get_str(request->body, "process");
+    f->process = process ? xstrndup(process, PROCESS_MAX) : NULL;
+    (void)json_get_int(request->body, "pid", &f->pid);
+}
+
+/* The same port if it is free here, else any. */
+static void open_auto(struct master *m, struct forward_spec *spec, const struct message *request)
+{
     uint16_t port = spec->target.port;
-    if (!m->options->automatic || !port_set_has(&m->options->auto_ports, port) ||
-        remember_is_closed(m, port))
+    if (!wants_auto(m, &spec->target))
         return;
-    for (struct forward *f = m->forwards; f; f = f->next)
-        if (!f->gone && f->spec.kind == FORWARD_LOCAL && f->spec.target.port == port &&
-            target_is_loopback(&f->spec.target))
-            return;
+    spec->bind.port = port;
     struct forward *f = forward_add(m, spec, true);
     if (f->error) {
         forward_close(f);
         spec->bind.port = 0;
         f = forward_add(m, spec, true);
     }
-    f->process = process ? xstrdup(process) : NULL;
-    (void)json_get_int(request->body, "pid", &f->pid);
+    if (f->error) {
+        log_error("%s: port %u cannot be forwarded: %s", m->options->host, port,
+                  strerror(f->error));
+        forward_close(f);
+        return;
+    }
+    f->by_agent = true;
+    note_process(f, request);
     log_note("%s: port %u is forwarded from 127.0.0.1:%u%s%s%s", m->options->host, port,
-             f->spec.bind.port, process ? " (" : "", process ? process : "", process ? ")" : "");
+             f->spec.bind.port, f->process ? " (" : "", f->process ? f->process : "",
+             f->process ? ")" : "");
 }
 
 static void open_asked(struct master *m, int64_t id, const struct forward_spec *spec)
 {
     if (m->options->no_remote_requests) {
-        refuse(m, id, ERR_PERMISSION_DENIED, "the master takes no requests (--no-remote-requests)");
+        refuse_requests(m, id);
+        return;
+    }
+    if (has_asked_for_enough(m)) {
+        refuse(m, id, ERR_QUOTA_EXCEEDED, "the master has no more forwards for this side");
         return;
     }
     struct forward *f = forward_add(m, spec, false);
@@ -93,31 +170,41 @@ static void open_asked(struct master *m, int64_t id, const struct forward_spec *
         forward_close(f);
         return;
     }
+    f->by_agent = true;
     log_note("%s: asked to forward 127.0.0.1:%u", m->options->host, f->spec.bind.port);
     remember_opened(m, spec->target.port);
     remember_save(m);
     accept_forward(m, id, f);
 }
 
+/* NULL, or what is wrong with it. */
+static const char *read_request(struct forward_spec *spec, const struct message *request)
+{
+    const char *target = json_get_str(request->body, "target"), *why = "no target";
+    int64_t port = 0;
+    *spec = (struct forward_spec){.kind = FORWARD_LOCAL, .bind = {.host = "127.0.0.1"}};
+    if (!target || target_parse(&spec->target, target, &why) < 0)
+        return why;
+    if (json_get_int(request->body, "local_port", &port) != 1 || port > UINT16_MAX ||
+        (port && port < PORT_MIN))
+        return "the local port must be 0, or 1024 to 65535";
+    spec->bind.port = (uint16_t)port;
+    return NULL;
+}
+
 void remote_forward_request(struct master *m, const struct message *request)
 {
-    struct forward_spec spec = {.kind = FORWARD_LOCAL, .bind = {.host = "127.0.0.1"}};
-    const char *target = json_get_str(request->body, "target"), *why = "no target";
-    int64_t id = 0, port = 0;
+    struct forward_spec spec;
+    int64_t id = 0;
     bool automatic = false;
+    const char *why = read_request(&spec, request);
     (void)json_get_int(request->body, "id", &id);
     (void)json_get_bool(request->body, "auto", &automatic);
-    if (!target || target_parse(&spec.target, target, &why) < 0) {
+    if (why)
         refuse(m, id, ERR_INVALID_REQUEST, why);
-        return;
-    }
-    if (json_get_int(request->body, "local_port", &port) != 1 || port > UINT16_MAX ||
-        (port && port < PORT_MIN) || port < 0) {
-        refuse(m, id, ERR_INVALID_REQUEST, "the local port must be 0, or 1024 to 65535");
-        return;
-    }
-    spec.bind.port = (uint16_t)port;
-    if (automatic)
+    else if (!may_ask(m))
+        refuse(m, id, ERR_RATE_LIMITED, "too many requests");
+    else if (automatic)
         open_auto(m, &spec, request);
     else
         open_asked(m, id, &spec);
@@ -127,7 +214,7 @@ void remote_forward_request(struct master *m, const struct message *request)
 
 static void close_auto(struct master *m, int64_t port)
 {
-    for (struct forward *f = m->forwards; f; f = f->next) {
+    for (struct forward *f = m->forwards.first; f; f = f->next) {
         if (f->gone || !f->automatic || f->spec.target.port != port)
             continue;
         log_note("%s: port %u is not listened on any more: its forward goes", m->options->host,
@@ -137,6 +224,19 @@ static void close_auto(struct master *m, int64_t port)
     }
 }
 
+static void close_asked(struct master *m, int64_t id, int64_t port)
+{
+    struct forward *f = port > 0 && port <= UINT16_MAX ? forward_by_port(m, (uint16_t)port) : NULL;
+    if (!f) {
+        refuse(m, id, ERR_NOT_FOUND, "no forward has that port");
+        return;
+    }
+    struct draft d = draft_of(MSG_OK);
+    forward_close_by_hand(f);
+    draft_int(&d, "id", id);
+    session_send(m->session, &d);
+}
+
 void remote_close_request(struct master *m, const struct message *request)
 {
     int64_t id = 0, port = 0;
@@ -144,21 +244,12 @@ void remote_close_request(struct master *m, const struct message *request)
     (void)json_get_int(request->body, "id", &id);
     (void)json_get_int(request->body, "port", &port);
     (void)json_get_bool(request->body, "auto", &automatic);
-    if (automatic) {
+    if (automatic)
         close_auto(m, port);
-        return;
-    }
-    struct forward *f = port > 0 && port <= UINT16_MAX ? forward_by_port(m, (uint16_t)port) : NULL;
-    if (m->options->no_remote_requests) {
-        refuse(m, id, ERR_PERMISSION_DENIED, "the master takes no requests (--no-remote-requests)");
-    } else if (!f) {
-        refuse(m, id, ERR_NOT_FOUND, "no forward has that port");
-    } else {
-        struct draft d = draft_of(MSG_OK);
-        remember_closed(m, f->automatic ? f->spec.target.port : (uint16_t)port);
-        forward_close(f);
-        remember_save(m);
-        draft_int(&d, "id", id);
-        session_send(m->session, &d);
-    }
+    else if (m->options->no_remote_requests)
+        refuse_requests(m, id);
+    else if (!may_ask(m))
+        refuse(m, id, ERR_RATE_LIMITED, "too many requests");
+    else
+        close_asked(m, id, port);
 }

@@ -18,11 +18,20 @@ struct connection {
     struct relay *relay;
 };
 
+/* So that whoever owns the count knows that it is needed: the relay counts by itself. */
+static void count_dialling(const struct connection *c, int change)
+{
+    if (c->count)
+        c->count->open += (unsigned)change;
+}
+
 static void forget(struct request *r)
 {
     struct connection *c = r->state;
-    if (c->dial)
+    if (c->dial) {
         dial_cancel(c->dial);
+        count_dialling(c, -1);
+    }
     if (c->relay)
         relay_abort(c->relay);
     free(c);
@@ -47,6 +56,7 @@ static void dialled(void *arg, struct stream *s, int error)
     struct request *r = arg;
     struct connection *c = r->state;
     c->dial = NULL;
+    count_dialling(c, -1);
     if (!s) {
         char text[TARGET_TEXT_MAX];
         target_format(&c->target, text);
@@ -74,6 +84,7 @@ void service_dial(struct request *r, const struct target *target, struct relay_c
     r->abort = forget;
     stream_own(r->stream, on_event, r);
     c->dial = dial_start(r->service->loop, target, dialled, r);
+    count_dialling(c, 1);
 }
 
 void serve_dial(struct request *r)

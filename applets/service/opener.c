@@ -7,7 +7,11 @@
 
 struct opener {
     struct opening o;
+    struct loop *loop;
+    struct openers *all;
+    struct opener *next, *prev;
     struct frame_reader frames;
+    struct relay *relay; /* once joined */
 };
 
 static void release(void *p)
@@ -17,9 +21,19 @@ static void release(void *p)
     free(op);
 }
 
-static void done(struct opener *op)
+static void leave(struct opener *op)
 {
-    loop_reap(op->o.remote->loop, op, release);
+    if (op->next)
+        op->next->prev = op->prev;
+    *(op->prev ? &op->prev->next : &op->all->first) = op->next;
+    loop_reap(op->loop, op, release);
+}
+
+/* Before it was joined. */
+static void give_up(struct opener *op)
+{
+    op->o.count->open--;
+    leave(op);
 }
 
 /* The peer will not, or cannot. */
@@ -30,15 +44,23 @@ static void refuse(struct opener *op, int error)
         op->o.answered(op->o.arg, op->o.local, error);
     else
         stream_reset(op->o.local);
-    done(op);
+    give_up(op);
+}
+
+static void on_relay_end(void *arg, int error)
+{
+    (void)error;
+    leave(arg);
 }
 
 static void join(struct opener *op)
 {
     if (op->o.answered)
         op->o.answered(op->o.arg, op->o.local, 0);
-    relay_new(op->o.local, op->o.remote, op->o.count);
-    done(op);
+    op->relay = relay_new(op->o.local, op->o.remote, op->o.count);
+    relay_on_end(op->relay, on_relay_end, op);
+    op->o.count->open--; /* the relay counts by itself */
+    frame_reader_fini(&op->frames);
 }
 
 static void read_answer(struct opener *op)
@@ -73,6 +95,7 @@ static void pass_early(struct opener *op)
         len = room;
     if (len) {
         stream_write(op->o.remote, bytes, len);
+        op->o.count->up_bytes += len;
         stream_consume(op->o.local, len);
     }
     if (stream_ended(op->o.local))
@@ -89,7 +112,7 @@ static void on_local(void *arg, struct stream *s, enum stream_event event)
     case STREAM_ERROR:
         stream_reset(op->o.remote);
         stream_close(op->o.local);
-        done(op);
+        give_up(op);
         break;
     case STREAM_OPEN:
     case STREAM_DRAINED: break;
@@ -108,12 +131,34 @@ static void on_remote(void *arg, struct stream *s, enum stream_event event)
     }
 }
 
-void opener_start(const struct opening *o)
+void opener_start(struct openers *all, const struct opening *o)
 {
     struct opener *op = xcalloc(1, sizeof *op);
     op->o = *o;
+    op->loop = o->remote->loop;
+    op->all = all;
+    op->next = all->first;
+    if (op->next)
+        op->next->prev = op;
+    all->first = op;
+    o->count->open++;
     stream_own(o->remote, on_remote, op);
     draft_send(&op->o.request, o->remote);
     stream_own(o->local, on_local, op);
     pass_early(op);
+}
+
+void openers_abort(struct openers *all)
+{
+    while (all->first) {
+        struct opener *op = all->first;
+        if (op->relay) {
+            relay_abort(op->relay);
+            leave(op);
+        } else {
+            stream_reset(op->o.remote);
+            stream_reset(op->o.local);
+            give_up(op);
+        }
+    }
 }
