@@ -208,14 +208,15 @@ TEST(exec_timeout_kills_the_group)
     struct rig g;
     struct lifeline line;
     rig_init(&g);
-    const char *path = rig_path(&g, "line");
+    const char *path = rig_path(&g, "line"), *warned = rig_path(&g, "warned");
     lifeline_init(&g, &line, path);
     rig_open(&g,
-             "{\"type\":\"Exec\",\"timeout_secs\":1,"
-             "\"command\":\"exec 9>%s; trap '' HUP TERM; sleep 1000 & sleep 1000; sleep 1000\"}",
-             path);
+             "{\"type\":\"Exec\",\"timeout_secs\":1,\"command\":\"exec 9>%s 2>&9;"
+             "trap 'echo > %s' HUP TERM; sleep 1000 & sleep 1000; sleep 1000\"}",
+             path, warned);
     CHECK_STR(rig_expect_error(&g, ERR_TIMEOUT), "command timed out after 1s");
     until_cut(&g, &line);
+    CHECK(access(warned, F_OK) != 0); /* SIGKILL, and nothing before it */
     lifeline_fini(&line);
     rig_fini(&g);
 }
@@ -249,6 +250,7 @@ TEST(exec_kill_after_hangup)
              path, ready);
     until_text(&g, ready);
     CHECK(!line.cut);
+    CHECK(!loop_timer_armed(&g.sv.requests->timer)); /* its own limit is the command's */
     rig_close(&g);
     until_cut(&g, &line);
     lifeline_fini(&line);

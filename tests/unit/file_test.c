@@ -98,6 +98,7 @@ TEST(file_get_slices)
         {"\"offset\":0", "0123456789"},
         {"\"offset\":4", "456789"},
         {"\"offset\":4,\"length\":3", "456"},
+        {"\"offset\":4,\"length\":8", "456789"},
         {"\"length\":0", ""},
         {"\"length\":10", "0123456789"},
         {"\"offset\":8,\"length\":9223372036854775807", "89"},
@@ -117,6 +118,7 @@ TEST(file_get_slices)
         CHECK(g.got.len >= len && (len == 0 || memcmp(buf_front(&g.got), rows[i].want, len) == 0));
         buf_consume(&g.got, g.got.len < len ? g.got.len : len);
         rig_expect_end(&g);
+        CHECK(g.sv.requests != NULL); /* an end, which lingers, and no reset */
     }
     rig_fini(&g);
 }
