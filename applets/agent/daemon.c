@@ -117,8 +117,7 @@ static void answer_stop(struct agent *agent, struct stream *s, const struct mess
         client_end(c, "stopped on the remote side");
         control_ok(s);
     } else {
-        /* Left open: who asked sees its end of file when the process is gone. */
-        message_send(s, MSG_OK);
+        control_ok_until_exit(s);
         stop(agent);
     }
 }

@@ -34,9 +34,11 @@ static size_t count_alive(const struct reach *r, bool agent)
 {
     size_t n = 0;
     for (size_t i = 0; i < r->n; i++) {
-        struct draft d = draft_of(MSG_LIST);
         struct message answer;
-        if (r->at[i].agent != agent || reach_ask(&r->at[i], &d, &answer) < 0)
+        if (r->at[i].agent != agent)
+            continue;
+        struct draft d = draft_of(MSG_LIST);
+        if (reach_ask(&r->at[i], &d, &answer) < 0)
             continue;
         message_fini(&answer);
         n++;

@@ -75,8 +75,7 @@ static void answer_stop(struct master *m, struct stream *s, const struct message
         control_fail(s, ERR_NOT_FOUND, "no session %s here", name);
         return;
     }
-    /* Left open: who asked sees its end of file when the process is gone. */
-    message_send(s, MSG_OK);
+    control_ok_until_exit(s);
     log_note("%s: stopped", m->options->host);
     connection_stop(m, 0);
 }

@@ -148,6 +148,12 @@ void control_ok(struct stream *s)
     stream_close(s);
 }
 
+void control_ok_until_exit(struct stream *s)
+{
+    message_send(s, MSG_OK);
+    (void)fdstream_release(s); /* nobody's now, so the kernel closes it */
+}
+
 void control_fail(struct stream *s, enum error_code code, const char *fmt, ...)
 {
     va_list ap;

@@ -20,6 +20,8 @@ void control_free(struct control *c);
 
 /* For the callee: one answer, then the end. */
 void control_ok(struct stream *s);
+/* Ok, but the connection lasts as long as this process: its end of file tells of the end. */
+void control_ok_until_exit(struct stream *s);
 void control_fail(struct stream *s, enum error_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void control_answer(struct stream *s, struct draft *d);
