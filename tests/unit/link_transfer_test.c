@@ -223,9 +223,9 @@ TEST(link_carries_on_when_its_peer_greets)
 
 TEST(link_carries_on_over_byte_wise_carriers)
 {
-    survive(20000, 1, 200, false);
-    survive(20000, 1, 200, true);
-    survive(200000, 17, 200, false);
+    survive(3000, 1, 40, false);
+    survive(3000, 1, 40, true);
+    survive(60000, 17, 100, false);
 }
 
 /* One that is not broken: nothing is held for long, and nothing goes down. */
