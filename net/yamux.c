@@ -20,6 +20,7 @@
 #include "core/log.h"
 #include "net/yamux_internal.h"
 
+#define MANY_ANSWERS 4096  /* bytes to be sent that are not left for the end of the turn */
 #define PING_IDLE_MS 15000 /* how old the round trip may be while anything comes */
 
 uint64_t yamux_now_us(void)
@@ -164,10 +165,8 @@ static void on_data(struct yamux *m, struct ystream *s, const struct yamux_heade
     }
     m->sink = s->peer_ended ? NULL : s;
     m->sink_fin = h->flags & YAMUX_FIN;
-    if (s->base.closed) {
+    if (s->base.closed)
         ystream_abort(s);
-        m->sink = NULL;
-    }
 }
 
 static void on_window(struct yamux *m, struct ystream *s, const struct yamux_header *h)
@@ -273,6 +272,8 @@ static void read_carrier(struct yamux *m)
             take_payload(m, p, len);
         else
             take_header(m, p, len);
+        if (m->urgent.len >= MANY_ANSWERS && m->state == YAMUX_UP)
+            yamux_flush(m);
     }
     m->reading = false;
     if (m->state == YAMUX_FREED)

@@ -12,8 +12,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-#define TALKS 32
-#define IDS   32 /* ids below this are followed */
+#define TALKS       32
+#define MOST_BEYOND (64u * 1024 + YAMUX_HEADER_LEN) /* bytes written past the room of the carrier */
+#define IDS         32                              /* ids below this are followed */
 
 /* The carrier: what the session writes is checked and dropped. */
 
@@ -100,11 +101,14 @@ static size_t carrier_room(const struct stream *s)
 
 static void carrier_writev(struct stream *s, const struct iovec *iov, int n)
 {
+    size_t len = 0;
     (void)s;
     for (int i = 0; i < n; i++) {
         buf_append(&play->out, iov[i].iov_base, iov[i].iov_len);
-        play->room -= iov[i].iov_len < play->room ? iov[i].iov_len : play->room;
+        len += iov[i].iov_len;
     }
+    require(len <= play->room + MOST_BEYOND);
+    play->room -= len < play->room ? len : play->room;
     check_sent();
 }
 

@@ -405,20 +405,20 @@ static void got_some(struct talk *t)
 
 static bool drive_away(void)
 {
-    static struct talk *open[2], *asks;
+    static struct talk *open[2];
     if (begun == 0) {
         for (size_t i = 0; i < 2; i++) {
             open[i] = ask("echo\n", got_some);
             open[i]->to_send = open[i]->to_read = 1000;
             send_pattern(open[i]);
         }
-        asks = ask_for("", "no\n");
+        slow = ask_for("", "no\n");
         pending--;
     } else if (begun == 1) {
         mux_go_away(mux);
         if (mux_open(mux) || errno != ECONNABORTED)
             fail("a stream could be opened after go-away");
-        stream_write(asks->s, "open?\n", 6);
+        stream_write(slow->s, "open?\n", 6);
         for (size_t i = 0; i < 2; i++) {
             open[i]->act = exchange;
             open[i]->to_send = open[i]->to_read = 100000;
@@ -451,6 +451,13 @@ static bool drive_many(void)
     if (begun < 200)
         echoes(100, 100);
     return begun < 200;
+}
+
+static bool drive_most(void)
+{
+    if (begun < 1000)
+        echoes(100, 10);
+    return begun < 1000;
 }
 
 static bool drive_bulk(void)
@@ -489,9 +496,10 @@ static const struct scenario {
     bool (*drive)(void);
     size_t left; /* streams that the peer never ends */
 } scenarios[] = {
-    {"echo", drive_echo, 0},   {"sink", drive_sink, 0}, {"pour", drive_pour, 0},
-    {"reset", drive_reset, 0}, {"ping", drive_ping, 0}, {"away", drive_away, 0},
-    {"many", drive_many, 0},   {"bulk", drive_bulk, 0}, {"backlog", drive_backlog, 1},
+    {"echo", drive_echo, 0},       {"sink", drive_sink, 0}, {"pour", drive_pour, 0},
+    {"reset", drive_reset, 0},     {"ping", drive_ping, 0}, {"away", drive_away, 0},
+    {"many", drive_many, 0},       {"most", drive_most, 0}, {"bulk", drive_bulk, 0},
+    {"backlog", drive_backlog, 1},
 };
 
 static int drive(const char *name)

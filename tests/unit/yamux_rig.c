@@ -7,7 +7,8 @@
 #include "core/mem.h"
 #include "tests/unit/wire.h"
 
-#define TURNS 60 /* more than any test needs after the last byte has moved */
+#define PATTERN ((size_t)4 << 20) /* the longest write of any test, bytes */
+#define TURNS   40                /* more than any test needs after the last byte has moved */
 
 uint8_t yrig_byte(size_t at)
 {
@@ -26,11 +27,12 @@ bool yrig_bytes_right(const struct buf *b, size_t len)
 
 static void write_pattern(struct stream *s, size_t len)
 {
-    uint8_t *bytes = xmalloc(len + 1);
-    for (size_t i = 0; i < len; i++)
-        bytes[i] = yrig_byte(i);
-    stream_write(s, bytes, len);
-    free(bytes);
+    static uint8_t bytes[PATTERN];
+    static size_t made;
+    for (; made < len && made < PATTERN; made++)
+        bytes[made] = yrig_byte(made);
+    CHECK(len <= PATTERN);
+    stream_write(s, bytes, len < PATTERN ? len : PATTERN);
 }
 
 /* Talks. */
@@ -178,7 +180,7 @@ static void on_raw(void *arg, struct stream *s, enum stream_event event)
     size_t len;
     const uint8_t *p = stream_peek(s, &len);
     r->raw_eof |= event == STREAM_EOF;
-    if (!p || r->raw_hold)
+    if (!p || r->raw_held)
         return;
     buf_append(&r->got, p, len);
     stream_consume(s, len);
@@ -186,9 +188,14 @@ static void on_raw(void *arg, struct stream *s, enum stream_event event)
 
 void yrig_raw(struct rig *r, enum yamux_role role)
 {
+    yrig_raw_limited(r, role, 1 << 20);
+}
+
+void yrig_raw_limited(struct rig *r, enum yamux_role role, size_t limit)
+{
     struct stream *ends[2];
     *r = (struct rig){.loop = loop_new()};
-    wire_new(r->loop, 1 << 20, 1 << 20, ends);
+    wire_new(r->loop, 1 << 20, limit, ends);
     r->a.m = yamux_new(ends[0], role, &events, &r->a);
     r->raw = ends[1];
     stream_own(r->raw, on_raw, r);
@@ -208,6 +215,12 @@ void yrig_end(struct rig *r)
 }
 
 /* Frames by hand. */
+
+void raw_hold(struct rig *r, bool hold)
+{
+    r->raw_held = hold;
+    on_raw(r, r->raw, STREAM_DATA);
+}
 
 void raw_send(struct rig *r, enum yamux_type type, unsigned flags, uint32_t id, uint32_t length)
 {

@@ -35,7 +35,7 @@ struct rig {
     struct side a, b;
     struct stream *raw; /* instead of b, for yrig_raw */
     struct buf got;     /* what arrived there */
-    bool raw_eof, raw_hold;
+    bool raw_eof, raw_held;
     struct buf payload; /* of the frame that raw_next() took last */
 };
 
@@ -44,6 +44,7 @@ void yrig_pair(struct rig *r, size_t chunk, size_t limit);
 void yrig_over(struct rig *r, struct loop *loop, struct stream *ends[2]); /* takes them */
 /* a is a mux of this role. Its first ping was taken off. */
 void yrig_raw(struct rig *r, enum yamux_role role);
+void yrig_raw_limited(struct rig *r, enum yamux_role role, size_t limit);
 void yrig_end(struct rig *r);
 /* Turns until nothing happens by itself any more. */
 void yrig_settle(struct rig *r);
@@ -61,6 +62,7 @@ void raw_send(struct rig *r, enum yamux_type type, unsigned flags, uint32_t id, 
 void raw_bytes(struct rig *r, size_t len);
 /* A data frame with its payload. */
 void raw_data(struct rig *r, unsigned flags, uint32_t id, uint32_t length);
+void raw_hold(struct rig *r, bool hold); /* whether it leaves unread what arrives */
 /* The next frame that arrived, with its payload in r->payload; false: none. */
 bool raw_next(struct rig *r, struct yamux_header *h);
 /* "type flags id length" of the next frame, as in "data SYN 1 5"; "" when there is none. */

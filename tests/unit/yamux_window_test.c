@@ -79,6 +79,74 @@ TEST(yamux_sends_what_the_window_allows)
     yrig_end(&r);
 }
 
+TEST(yamux_wakes_a_writer_at_half_of_the_queue)
+{
+    struct rig r;
+    yrig_raw(&r, YAMUX_CLIENT);
+    struct talk *t = yrig_open(&r.a);
+    talk_write(t, WINDOW);
+    yrig_settle(&r);
+    CHECK_INT(t->drained, 1);
+    talk_write(t, WINDOW);
+    CHECK_INT(stream_room(t->s), 0);
+    raw_send(&r, YAMUX_WINDOW, YAMUX_ACK, 1, WINDOW / 2 - 1);
+    yrig_settle(&r);
+    CHECK_INT(stream_room(t->s), WINDOW / 2 - 1);
+    CHECK_INT(t->drained, 1);
+    talk_write(t, 1);
+    raw_send(&r, YAMUX_WINDOW, 0, 1, 2);
+    yrig_settle(&r);
+    CHECK_INT(t->drained, 2);
+    yrig_end(&r);
+}
+
+/* What no longer fits into the carrier stays in the streams, so that it can be overtaken. */
+TEST(yamux_fills_the_carrier_to_its_limit)
+{
+    enum { LIMIT = 20000, SLICE = 16 * 1024 + YAMUX_HEADER_LEN };
+    struct rig r;
+    size_t len;
+    yrig_raw_limited(&r, YAMUX_CLIENT, LIMIT);
+    raw_hold(&r, true);
+    yrig_open(&r.a);
+    yrig_settle(&r);
+    for (int i = 0; i < 8; i++)
+        talk_write(yrig_open(&r.a), WINDOW);
+    yrig_settle(&r);
+    CHECK(stream_peek(r.raw, &len) && len == YAMUX_HEADER_LEN);
+    stream_consume(r.raw, len);
+    loop_turn(r.loop, 0);
+    CHECK(stream_peek(r.raw, &len) && len >= LIMIT && len < LIMIT + SLICE);
+    talk_reset(r.a.talks[0]);
+    raw_hold(&r, false);
+    yrig_settle(&r);
+    EXPECT("data SYN 3 16384");
+    EXPECT("data SYN 5 16384");
+    EXPECT("window RST 1 0");
+    EXPECT("data SYN 7 16384");
+    yrig_end(&r);
+}
+
+TEST(yamux_no_window_for_what_will_not_come)
+{
+    struct rig r;
+    yrig_raw(&r, YAMUX_SERVER);
+    raw_data(&r, YAMUX_SYN, 1, WINDOW);
+    raw_send(&r, YAMUX_WINDOW, YAMUX_FIN, 1, 0);
+    yrig_settle(&r);
+    EXPECT("window ACK 1 0");
+    EXPECT("");
+    r.a.hold = true;
+    raw_data(&r, YAMUX_SYN, 3, WINDOW);
+    yrig_settle(&r);
+    EXPECT("window ACK 3 0");
+    talk_take(r.a.talks[1]);
+    talk_close(r.a.talks[1]);
+    yrig_settle(&r);
+    EXPECT("window FIN 3 0");
+    yrig_end(&r);
+}
+
 TEST(yamux_queues_more_for_a_bigger_window)
 {
     struct rig r;
