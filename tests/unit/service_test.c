@@ -365,7 +365,9 @@ TEST(service_dial_reset_while_dialling)
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int filler[8], tcp[2];
     uint16_t port, own_port;
+    struct relay_count count = {0};
     rig_init(&g);
+    g.sv.count = &count;
     int listener = listen_tcp(&port);
     listen(listener, 0);
     here.sin_port = htons(port);
@@ -385,8 +387,10 @@ TEST(service_dial_reset_while_dialling)
     for (int i = 0; i < 3; i++)
         loop_turn(g.loop, 100);
     CHECK(g.sv.requests && g.sv.requests->state);
+    CHECK_INT(count.open, 1);
     reset_by_opener(&g);
     until_served(&g);
+    CHECK_INT(count.open, 0);
     CHECK(!g.sv.requests);
     for (size_t i = 0; i < countof(filler); i++)
         close(filler[i]);
