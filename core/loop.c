@@ -335,6 +335,8 @@ void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
+    /* Streams that broke with their mux are still to be told of, and what joins them ends. */
+    run_tasks(loop, &loop->posted);
     run_tasks(loop, &loop->at_end);
     run_reaper(loop);
     if (loop->signal_fd >= 0)

@@ -19,8 +19,8 @@ struct loop;
 
 /* NULL with errno. SIGPIPE is ignored from here on: a broken pipe is its stream's error. */
 struct loop *loop_new(void);
-/* Runs the tasks of loop_task_at_end(), then frees the loop and what waits to be reaped.
- * Watches still on it must not be used again. */
+/* Runs what was posted and the tasks of loop_task_at_end(), then frees the loop and what waits
+ * to be reaped. Watches still on it must not be used again. */
 void loop_free(struct loop *loop);
 /* Runs until loop_stop(); returns the value that was given to it. */
 int loop_run(struct loop *loop);
