@@ -74,6 +74,29 @@ TEST(service_refuses_what_is_no_request)
     rig_fini(&g);
 }
 
+static void serve_nothing(struct request *r)
+{
+    message_send(r->stream, MSG_OK);
+    request_end(r);
+}
+
+/* Whoever gives its own table serves that and no more. */
+TEST(service_own_table)
+{
+    static const struct service_row rows[] = {{MSG_LIST, serve_nothing}, {MSG_COUNT, NULL}};
+    struct rig g;
+    rig_init(&g);
+    g.sv.rows = rows;
+    rig_open(&g, "{\"type\":\"List\"}");
+    rig_expect(&g, MSG_OK);
+    rig_expect_end(&g);
+    rig_open(&g, "{\"type\":\"Exec\",\"command\":\"echo > %s/ran\"}", g.dir);
+    CHECK_STR(rig_expect_error(&g, ERR_INVALID_REQUEST),
+              "Exec is not a request that is served here");
+    CHECK(access(rig_path(&g, "ran"), F_OK) != 0);
+    rig_fini(&g);
+}
+
 TEST(service_refuses_bad_frames)
 {
     static const char too_long[] = "\x00\x40\x00\x01{", empty[4] = "";
