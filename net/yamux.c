@@ -97,7 +97,7 @@ static void take_pong(struct yamux *m, uint32_t id)
     if (!m->ping_out || id != m->ping_id)
         return;
     m->ping_out = false;
-    uint64_t rtt = yamux_now_us() - m->ping_us, ceiling = m->rtt_floor_us + m->rtt_floor_us / 8;
+    uint64_t rtt = yamux_now_us() - m->ping_us, ceiling = m->rtt_floor_us + m->rtt_floor_us / 4;
     m->rtt_us = rtt ? rtt : 1;
     m->rtt_floor_us = ceiling && ceiling < m->rtt_us ? ceiling : m->rtt_us;
 }

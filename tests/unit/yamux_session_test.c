@@ -28,6 +28,26 @@ TEST(yamux_answers_pings_and_measures_its_own)
     yrig_end(&r);
 }
 
+TEST(yamux_round_trips_floor_falls_at_once_and_rises_slowly)
+{
+    static const struct {
+        uint64_t before, after;
+    } rows[] = {{1000000000, 5000}, {4000, 5000}, {8, 10}, {0, 5000}};
+    for (size_t i = 0; i < countof(rows); i++) {
+        struct rig r;
+        yrig_raw(&r, YAMUX_CLIENT);
+        struct yamux *m = (struct yamux *)r.a.m;
+        m->rtt_floor_us = rows[i].before;
+        m->ping_us -= 5000;
+        raw_send(&r, YAMUX_PING, YAMUX_ACK, 0, 1);
+        yrig_settle(&r);
+        CHECK(m->rtt_us >= 5000);
+        CHECK(m->rtt_floor_us == m->rtt_us ? rows[i].after == 5000
+                                           : m->rtt_floor_us == rows[i].after);
+        yrig_end(&r);
+    }
+}
+
 /* So many that ask for an answer, from a peer that reads all of them, or none. */
 static void flood(struct rig *r, enum yamux_type type, uint32_t n)
 {
