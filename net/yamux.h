@@ -7,8 +7,9 @@
  *
  * A stream that its owner closed sends what is queued, then FIN; bytes that lay unread or
  * still come for it make the end a RST. It is forgotten, and no longer counted, when the
- * peer has ended too, or 30 s later. At most 256 streams wait for the peer's ACK, which is what Go's takes by default:
- * those opened beyond that may be written to, and begin when others are acknowledged. */
+ * peer has ended too, or 30 s later. At most 256 streams wait for the peer's ACK, which is
+ * what Go's takes by default: those opened beyond that may be written to, and begin when
+ * others are acknowledged. */
 #ifndef NET_YAMUX_H
 #define NET_YAMUX_H
 
