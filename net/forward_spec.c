@@ -124,7 +124,8 @@ int forward_spec_parse(struct forward_spec *f, enum forward_kind kind, const cha
         return refuse_shape(kind, why);
     int of_target = fields[n - 1].path ? 1 : 2;
     int of_bind = n - of_target;
-    if (of_bind < 1 || of_bind > 2 || (fields[0].path && of_bind != 1))
+    if (of_bind < 1 || of_bind > 2 || (fields[0].path && of_bind != 1) ||
+        (fields[of_bind].path && of_target != 1))
         return refuse_shape(kind, why);
     if (set_bind(&f->bind, fields, of_bind, why) != 0)
         return -1;

@@ -94,6 +94,7 @@ TEST(forward_spec_refuses)
         {FORWARD_LOCAL, "8080:h", SHAPE},
         {FORWARD_LOCAL, "/run/x", SHAPE},
         {FORWARD_LOCAL, "/run/x:80", SHAPE},
+        {FORWARD_LOCAL, "8080:/run/x:80", SHAPE},
         {FORWARD_LOCAL, "/run/x:80:/run/y", SHAPE},
         {FORWARD_LOCAL, "/run/x:1:h:80", SHAPE},
         {FORWARD_LOCAL, "a:b:8080:h:80", SHAPE},
