@@ -29,6 +29,7 @@ enum link_event {
 };
 
 struct link;
+struct greeting;
 typedef void link_fn(void *arg, struct link *l, enum link_event event);
 
 struct link *link_new(struct loop *loop, const uint8_t session[static SESSION_LEN], link_fn *fn,
@@ -66,8 +67,10 @@ uint64_t link_rtt_us(const struct link *l);
  * a Hello, or the carrier broke, or 10 s have passed; the carrier is closed already, and
  * NULL too. */
 typedef void link_greet_fn(void *arg, struct stream *carrier, const struct link_hello *hello);
-void link_greet(struct stream *carrier, link_greet_fn *fn, void *arg);
+struct greeting *link_greet(struct stream *carrier, link_greet_fn *fn, void *arg);
 /* Answers "not known here" and goes on greeting: the other end may say Hello for a new one. */
-void link_refuse(struct stream *carrier, link_greet_fn *fn, void *arg);
+struct greeting *link_refuse(struct stream *carrier, link_greet_fn *fn, void *arg);
+/* Closes the carrier; no callback. Not to be called after the callback. */
+void link_greet_cancel(struct greeting *g);
 
 #endif

@@ -14,12 +14,17 @@ struct greeting {
     struct loop_timer timer;
 };
 
+static struct stream *leave(struct greeting *g)
+{
+    loop_timer_del(&g->timer);
+    loop_reap(g->carrier->loop, g, free);
+    return g->carrier;
+}
+
 /* Without a Hello the carrier goes too. */
 static void finish(struct greeting *g, const struct link_hello *hello)
 {
-    struct stream *c = g->carrier;
-    loop_timer_del(&g->timer);
-    loop_reap(c->loop, g, free);
+    struct stream *c = leave(g);
     if (hello)
         stream_own(c, NULL, NULL);
     else
@@ -59,7 +64,8 @@ static void too_late(void *arg)
     finish(arg, NULL);
 }
 
-void link_greet_within(struct stream *carrier, uint32_t limit_ms, link_greet_fn *fn, void *arg)
+struct greeting *link_greet_within(struct stream *carrier, uint32_t limit_ms, link_greet_fn *fn,
+                                   void *arg)
 {
     struct greeting *g = xcalloc(1, sizeof(*g));
     g->carrier = carrier;
@@ -68,18 +74,24 @@ void link_greet_within(struct stream *carrier, uint32_t limit_ms, link_greet_fn 
     loop_timer_init(carrier->loop, &g->timer, too_late, g);
     loop_timer_set(&g->timer, limit_ms);
     stream_own(carrier, carrier_event, g);
+    return g;
 }
 
-void link_greet(struct stream *carrier, link_greet_fn *fn, void *arg)
+struct greeting *link_greet(struct stream *carrier, link_greet_fn *fn, void *arg)
 {
-    link_greet_within(carrier, GREET_MS, fn, arg);
+    return link_greet_within(carrier, GREET_MS, fn, arg);
 }
 
-void link_refuse(struct stream *carrier, link_greet_fn *fn, void *arg)
+struct greeting *link_refuse(struct stream *carrier, link_greet_fn *fn, void *arg)
 {
     const struct link_hello not_known = {.received = 0};
     uint8_t bytes[LINK_HELLO_LEN];
     link_put_hello(bytes, &not_known);
     stream_write(carrier, bytes, sizeof(bytes));
-    link_greet(carrier, fn, arg);
+    return link_greet(carrier, fn, arg);
+}
+
+void link_greet_cancel(struct greeting *g)
+{
+    stream_reset(leave(g));
 }

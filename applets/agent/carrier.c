@@ -17,11 +17,11 @@
 struct carrier {
     struct agent *agent;
     struct carrier *next, *prev;
-    int fd;               /* the control connection; -1: the stream has it */
+    int fd;               /* the control connection; -1: the carrier has it */
     struct loop_fd watch; /* until the descriptors have come */
     struct loop_timer patience;
-    struct stream *stream; /* while it is greeted */
-    char *connection;      /* sshd's SSH_CONNECTION: from, port, to, port; NULL: not known */
+    struct greeting *greeting;
+    char *connection; /* sshd's SSH_CONNECTION: from, port, to, port; NULL: not known */
 };
 
 static void forget(struct carrier *k)
@@ -54,22 +54,26 @@ static void on_hello(void *arg, struct stream *stream, const struct link_hello *
 {
     struct carrier *k = arg;
     struct agent *agent = k->agent;
+    k->greeting = NULL;
     if (!hello) {
-        k->stream = NULL;
+        forget(k);
+        return;
+    }
+    if (agent->stopping) {
+        stream_reset(stream);
         forget(k);
         return;
     }
     struct client *c = client_find(agent, hello->session);
     if (!c && hello->received) {
         log_note("a session that is not known here was refused");
-        link_refuse(stream, on_hello, k);
+        k->greeting = link_refuse(stream, on_hello, k);
         return;
     }
     if (!c)
         c = client_new(agent, hello->session);
     note_addresses(c, k->connection);
     session_carry(c->session, stream, hello);
-    k->stream = NULL;
     forget(k);
 }
 
@@ -112,11 +116,11 @@ static void on_descriptors(void *arg, uint32_t events)
     }
     loop_fd_del(&k->watch);
     loop_timer_del(&k->patience);
-    k->stream = fdstream_new(k->agent->loop, fds[0], fds[1]);
+    struct stream *s = fdstream_new(k->agent->loop, fds[0], fds[1]);
     /* Its end tells `agent --attach` to go. */
-    fdstream_keep(k->stream, k->fd);
+    fdstream_keep(s, k->fd);
     k->fd = -1;
-    link_greet(k->stream, on_hello, k);
+    k->greeting = link_greet(s, on_hello, k);
 }
 
 static void on_patience(void *arg)
@@ -149,7 +153,8 @@ void carrier_free_all(struct agent *agent)
 {
     while (agent->carriers) {
         struct carrier *k = agent->carriers;
-        stream_close(k->stream);
+        if (k->greeting)
+            link_greet_cancel(k->greeting);
         forget(k);
     }
 }

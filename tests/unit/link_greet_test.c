@@ -174,3 +174,22 @@ TEST(link_lost_to_a_stranger_keeps_no_carrier)
     loop_turn(loop, 0);
     loop_free(loop);
 }
+
+TEST(link_greet_can_be_cancelled)
+{
+    struct loop *loop = loop_new();
+    struct desk d = {0};
+    struct probe peer = {0};
+    struct stream *ends[2];
+    wire_new(loop, 64, 4096, ends);
+    probe_own(&peer, ends[1]);
+    struct greeting *g = link_greet(ends[0], greeted, &d);
+    stream_write(ends[1], "H\1six", 5);
+    loop_turn(loop, 0);
+    link_greet_cancel(g);
+    TURN_UNTIL(loop, peer.errors);
+    CHECK_INT(d.calls, 0);
+    probe_fini(&peer);
+    loop_turn(loop, 0);
+    loop_free(loop);
+}
