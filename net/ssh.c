@@ -30,6 +30,7 @@
 #define CHUNKS_AT_ONCE  4            /* so many between two reports of progress */
 #define SILENCE_MS      45000        /* without a person: from nothing heard to giving up */
 #define UPLOAD_STALL_MS (300 * 1000) /* likewise, while the binary may still be on its way */
+#define HOLD_MS         300          /* a line that nothing follows was not the last */
 #define LINGER_MS       2000         /* for what an ended ssh has left in its pipes */
 
 enum state { SEEKING, SENDING, CARRYING, ENDED, STATES };
@@ -60,6 +61,8 @@ struct ssh {
     int err;                /* ssh's standard error */
     struct loop_fd err_watch;
     struct loop_timer patience;
+    struct buf held; /* the last line of standard error, not shown yet */
+    struct loop_timer hold;
 
     struct ssh_scan scan;
     struct ssh_reason reason;
@@ -93,6 +96,7 @@ static void give_up(struct ssh *c, bool hopeless, char *error)
     close_watched(&c->io_watch, &c->io);
     close_watched(&c->err_watch, &c->err);
     loop_timer_del(&c->patience);
+    loop_timer_del(&c->hold);
     enter(c, ENDED);
     c->fn(c->arg, c, SSH_DOWN);
 }
@@ -161,15 +165,42 @@ static void out_of_patience(void *arg)
 
 /* ---- standard error ---- */
 
-static void pass_on(const struct ssh *c, const char *text, size_t len)
+static void show(struct ssh *c, size_t len)
+{
+    const uint8_t *text = buf_front(&c->held);
+    size_t done = 0;
+    for (ssize_t n; done < len; done += (size_t)n) {
+        n = write(STDERR_FILENO, text + done, len - done);
+        if (n <= 0)
+            break;
+    }
+    buf_consume(&c->held, len);
+}
+
+static void show_held(void *arg)
+{
+    struct ssh *c = arg;
+    show(c, c->held.len);
+}
+
+/* What ssh says to a person passes at once, but for a line that may be its last: that one is
+ * what ssh_error() will tell. It is shown when ssh goes on. */
+static void pass_on(struct ssh *c, const char *text, size_t len)
 {
     if (c->batch || c->state == CARRYING)
         return;
-    for (ssize_t n; len; text += n, len -= (size_t)n) {
-        n = write(STDERR_FILENO, text, len);
-        if (n <= 0)
-            return;
-    }
+    show(c, c->held.len);
+    buf_append(&c->held, text, len);
+    size_t last = len;
+    while (last && text[last - 1] != '\n')
+        last--;
+    if (last == len && len)
+        for (last--; last && text[last - 1] != '\n';)
+            last--;
+    else
+        last = len; /* no line's end: a prompt */
+    show(c, last);
+    loop_timer_set(&c->hold, HOLD_MS);
 }
 
 static void read_stderr(struct ssh *c)
@@ -194,6 +225,7 @@ static void on_stderr(void *arg, uint32_t events)
 static void free_all(void *p)
 {
     struct ssh *c = p;
+    buf_fini(&c->held);
     free(c->error);
     free(c->host);
     free(c);
@@ -248,6 +280,8 @@ static void begin_upload(struct ssh *c)
 
 static void hand_over(struct ssh *c)
 {
+    loop_timer_del(&c->hold);
+    show(c, c->held.len);
     loop_fd_del(&c->io_watch);
     loop_timer_del(&c->patience);
     c->carrier = fdstream_new(c->loop, c->io, c->io);
@@ -411,6 +445,7 @@ static void release(struct ssh *c)
     c->released = true;
     close_watched(&c->io_watch, &c->io);
     close_watched(&c->err_watch, &c->err);
+    loop_timer_del(&c->hold);
     loop_timer_del(&c->patience);
     for (int arch = 0; arch < SSH_ARCHES; arch++)
         ssh_binary_close(&c->binaries[arch]);
@@ -424,6 +459,7 @@ struct ssh *ssh_start(struct loop *loop, const struct ssh_options *o, ssh_fn *fn
     *c = (struct ssh){.loop = loop, .fn = fn, .arg = arg, .batch = o->batch, .io = -1, .err = -1};
     c->host = xstrdup(o->host);
     loop_timer_init(loop, &c->patience, out_of_patience, c);
+    loop_timer_init(loop, &c->hold, show_held, c);
     cleanup_free char *command = prepare_command(c, o);
     if (!command || start_process(c, o, command) < 0) {
         int error = errno;
