@@ -439,7 +439,7 @@ static void fd_writev(struct stream *s, const struct iovec *iov, int n)
             buf_append(&f->queue, (const uint8_t *)iov[i].iov_base + sent, iov[i].iov_len - sent);
         skip -= sent;
     }
-    f->full = f->queue.len >= FDSTREAM_LIMIT;
+    f->full |= f->queue.len >= FDSTREAM_LIMIT;
     if (f->queue.len)
         update(f);
 }
