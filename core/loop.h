@@ -29,6 +29,8 @@ void loop_stop(struct loop *loop, int status);
 void loop_turn(struct loop *loop, int timeout_ms);
 /* CLOCK_MONOTONIC in milliseconds, read once a turn. */
 uint64_t loop_now_ms(const struct loop *loop);
+/* CLOCK_MONOTONIC in microseconds, read now: for what is measured, not for what is timed. */
+uint64_t loop_clock_us(void);
 
 /* Descriptors. `events` are EPOLLIN and EPOLLOUT; EPOLLERR and EPOLLHUP always come.
  * Level-triggered. The descriptor stays the caller's: remove the watch, then close it. */

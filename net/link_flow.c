@@ -10,7 +10,6 @@
  * seconds. An echo's answer comes within ACK_MS and carries the ack; an idle link is silent.
  * An Ack that finds the carrier full waits for room, and then tells the newest count. */
 #include <errno.h>
-#include <time.h>
 
 #include "core/mem.h"
 #include "net/link_state.h"
@@ -20,13 +19,6 @@
 #define HOLD_LIMIT ((size_t)256 * 1024) /* bytes the owner may leave unread */
 #define ROOM_MIN   4096u                /* less is no room: it would make tiny frames */
 #define FRAMES     4                    /* Data frames in one write */
-
-static uint64_t now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static struct link *link_of(struct stream *s)
 {
@@ -126,7 +118,7 @@ static bool send_batch(struct link *l)
         if (l->sent == l->acked)
             l->waiting_ms = loop_now_ms(l->stream.loop);
         l->sent += b.bytes;
-        link_pace_sent(&l->pace, l->sent, link_flow_room(&l->stream) == 0, now_us());
+        link_pace_sent(&l->pace, l->sent, link_flow_room(&l->stream) == 0, loop_clock_us());
     }
     return true;
 }
@@ -166,14 +158,14 @@ void link_flow_begin(struct link *l)
     l->ack_now = l->held_up = false;
     l->sent = l->acked;
     l->heard_ms = loop_now_ms(l->stream.loop);
-    link_pace_start(&l->pace, l->acked, LINK_KEEP, now_us());
+    link_pace_start(&l->pace, l->acked, LINK_KEEP, loop_clock_us());
 }
 
 void link_flow_acked(struct link *l, uint64_t received)
 {
     buf_consume(&l->kept, (size_t)(received - l->acked));
     l->acked = received;
-    link_pace_acked(&l->pace, received, now_us());
+    link_pace_acked(&l->pace, received, loop_clock_us());
 }
 
 /* Receiving. */

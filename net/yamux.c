@@ -15,20 +15,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/log.h"
 #include "net/yamux_internal.h"
 
 #define MANY_ANSWERS 4096  /* bytes to be sent that are not left for the end of the turn */
 #define PING_IDLE_MS 15000 /* how old the round trip may be while anything comes */
-
-uint64_t yamux_now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* Going down. */
 
@@ -97,7 +89,7 @@ static void take_pong(struct yamux *m, uint32_t id)
     if (!m->ping_out || id != m->ping_id)
         return;
     m->ping_out = false;
-    uint64_t rtt = yamux_now_us() - m->ping_us, ceiling = m->rtt_floor_us + m->rtt_floor_us / 4;
+    uint64_t rtt = loop_clock_us() - m->ping_us, ceiling = m->rtt_floor_us + m->rtt_floor_us / 4;
     m->rtt_us = rtt ? rtt : 1;
     m->rtt_floor_us = ceiling && ceiling < m->rtt_us ? ceiling : m->rtt_us;
 }

@@ -56,7 +56,6 @@ struct yamux {
 };
 
 /* yamux.c */
-uint64_t yamux_now_us(void);
 void yamux_want_ping(struct yamux *m, uint64_t after_ms); /* unless one is out or as recent */
 
 /* yamux_send.c */

@@ -36,7 +36,7 @@ static void send_ping(struct yamux *m)
 {
     m->ping_due = false;
     m->ping_out = true;
-    m->ping_us = yamux_now_us();
+    m->ping_us = loop_clock_us();
     m->ping_ms = loop_now_ms(m->loop);
     write_header(
         m, &(struct yamux_header){.type = YAMUX_PING, .flags = YAMUX_SYN, .length = ++m->ping_id});

@@ -227,7 +227,7 @@ static void count_epoch(struct ystream *s, uint32_t len)
     s->epoch_len += len;
     if (s->epoch_us && s->epoch_len < s->window)
         return;
-    uint64_t now = yamux_now_us();
+    uint64_t now = loop_clock_us();
     if (s->epoch_us && m->rtt_floor_us && now - s->epoch_us <= 2 * m->rtt_floor_us)
         grow_window(s);
     s->epoch_us = now;

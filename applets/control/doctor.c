@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "applets/applets.h"
@@ -17,6 +16,7 @@
 #include "core/buf.h"
 #include "core/bytes.h"
 #include "core/log.h"
+#include "core/loop.h"
 #include "core/mem.h"
 #include "core/opt.h"
 #include "core/utf8.h"
@@ -55,13 +55,6 @@ struct talk {
     int status; /* waitpid's, of an ssh that ended by itself */
 };
 
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static const char *find(const struct talk *t, enum doctor_mark mark)
 {
     return doctor_find(t->nonce, mark, (const char *)buf_front(&t->answer), t->answer.len);
@@ -79,14 +72,14 @@ static void read_answer(struct talk *t)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        uint64_t soon_ms = now_ms() + LINGER_MS;
+        uint64_t soon_ms = loop_clock_us() / 1000 + LINGER_MS;
         end_of(&t->io);
         t->limit_ms = soon_ms < t->limit_ms ? soon_ms : t->limit_ms;
         return;
     }
     buf_commit(&t->answer, (size_t)n);
     if (!t->connect_ms && find(t, DOCTOR_BEGIN))
-        t->connect_ms = now_ms() - t->began_ms + 1;
+        t->connect_ms = loop_clock_us() / 1000 - t->began_ms + 1;
     t->done = find(t, DOCTOR_END) || t->answer.len > ANSWER_MAX;
 }
 
@@ -103,7 +96,7 @@ static void read_error(struct talk *t)
 static void listen_once(struct talk *t)
 {
     struct pollfd fds[] = {{.fd = t->io, .events = POLLIN}, {.fd = t->err, .events = POLLIN}};
-    uint64_t now = now_ms();
+    uint64_t now = loop_clock_us() / 1000;
     if (now >= t->limit_ms) {
         t->timed_out = t->io >= 0;
         t->done = true;
@@ -145,7 +138,7 @@ static int talk(struct talk *t, const struct ssh_options *o,
 {
     choose_nonce(t);
     cleanup_free char *command = doctor_command(t->nonce, offers);
-    t->began_ms = now_ms();
+    t->began_ms = loop_clock_us() / 1000;
     t->limit_ms = t->began_ms + LIMIT_MS;
     t->pid = ssh_spawn(o, command, &t->io, &t->err);
     if (t->pid < 0)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/log.h"
 #include "core/mem.h"
@@ -44,13 +43,6 @@ static void send_number(struct session *s, enum message_type type, int64_t n)
     session_send(s, &d);
 }
 
-static uint64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static void hear(struct session *s, const struct message *m)
 {
     int64_t n = 0;
@@ -60,7 +52,7 @@ static void hear(struct session *s, const struct message *m)
     case MSG_PONG:
         s->unanswered = 0;
         if (n == (int64_t)s->ping)
-            s->rtt_us = now_us() - s->ping_us;
+            s->rtt_us = loop_clock_us() - s->ping_us;
         break;
     default: s->events->message(s->arg, m);
     }
@@ -239,7 +231,7 @@ void session_probe(struct session *s)
 {
     if (!s->control)
         return;
-    s->ping_us = now_us();
+    s->ping_us = loop_clock_us();
     send_number(s, MSG_PING, (int64_t)++s->ping);
 }
 
