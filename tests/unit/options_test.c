@@ -1,5 +1,6 @@
 #include "applets/master/options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
@@ -15,7 +16,7 @@ static int parse(struct options *o, const char *line, char **said)
     char *argv[WORDS_MAX] = {NULL}, *rest = copy;
     size_t n = 0;
     CHECK(strlen(line) < sizeof copy);
-    strcpy(copy, line);
+    snprintf(copy, sizeof copy, "%s", line);
     while (n < WORDS_MAX - 1 && (argv[n] = strsep(&rest, " ")))
         n++;
     capture_begin();
