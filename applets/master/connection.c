@@ -95,6 +95,9 @@ static void on_ssh(void *arg, struct ssh *ssh, enum ssh_event event)
     case SSH_UPLOAD:
         ssh_upload(ssh, &sent, &total);
         progress_show(m->options->host, sent, total);
+        /* However slow: it goes on. */
+        if (loop_timer_armed(&m->limit))
+            loop_timer_set(&m->limit, TRY_LIMIT_MS);
         break;
     case SSH_UP:
         m->carried = true;
