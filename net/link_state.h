@@ -71,6 +71,7 @@ void link_flow_writev(struct stream *s, const struct iovec *iov, int n);
 void link_flow_consumed(struct stream *s, size_t len);
 
 /* link_greet.c: link_greet() with a time limit of its own. */
-struct greeting *link_greet_within(struct stream *carrier, uint32_t limit_ms, link_greet_fn *fn, void *arg);
+struct greeting *link_greet_within(struct stream *carrier, uint32_t limit_ms, link_greet_fn *fn,
+                                   void *arg);
 
 #endif
