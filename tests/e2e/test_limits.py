@@ -1,0 +1,171 @@
+"""What a session must hold: how much at once, how often, and in how little memory."""
+
+import contextlib
+import os
+import resource
+import socket
+import sys
+import unittest
+
+from harness import TestCase, connect, free_port, until
+from paths import Path, fate, fill, instrumented, listening, rest
+from traffic import Traffic
+
+CONNECTIONS = 100_000
+WARM_UP = 10_000
+OPEN = 2000
+MIB = 1 << 20
+STALLED = 16 * MIB  # what either end may hold while one reader is stalled
+IDLE = 2 * MIB      # and when nothing is open, whatever was before
+STORM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "storm.py")
+
+
+def resident(pid):
+    """Bytes. What /proc/PID/status says may be off by some pages for each processor."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
+
+
+def connections(pid):
+    """The TCP sockets that a process holds, without those that listen."""
+    open_here = set()
+    for table in "tcp", "tcp6":
+        with open(f"/proc/net/{table}") as file:
+            rows = [line.split() for line in list(file)[1:]]
+        open_here |= {f"socket:[{row[9]}]" for row in rows if row[3] != "0A"}
+    held = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            held.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return held & open_here
+
+
+class Limits(TestCase):
+    """One master with two paths through it."""
+
+    def setUp(self):
+        super().setUp()
+        self.measured = not instrumented(self)
+        self.remote_user = self.user()
+        self.listener = listening(self, backlog=1024)
+        self.target = self.listener.getsockname()[1]
+        closed = free_port()
+        self.ports, self.refusing = [free_port(), free_port()], [free_port(), free_port()]
+        self.master = self.connected(self.remote_user, *(
+            word for ports, target in ((self.ports, self.target), (self.refusing, closed))
+            for word in ("-L", f"{ports[0]}:127.0.0.1:{target}", "-R", f"{ports[1]}:127.0.0.1:{target}")))
+        agent, = self.remote_user.agents()
+        self.pids = {"master": self.master.pid, "agent": agent}
+        self.paths = [Path(name, ("127.0.0.1", port), self.listener)
+                      for name, port in zip(("-L", "-R"), self.ports)]
+
+    def resident(self):
+        return {name: resident(pid) for name, pid in self.pids.items()}
+
+    def descriptors(self):
+        return {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in self.pids.items()}
+
+    def await_idle(self):
+        until(lambda: not any(map(connections, self.pids.values())), "end of all connections")
+
+    def warm_up(self):
+        """Everything was done once."""
+        for path, refusing in zip(self.paths, self.refusing):
+            with connect(path.where) as client:
+                path.accept().close()
+                self.assertEqual(rest(client), (b"", "end"))
+            self.assertEqual(fate(refusing), (b"", "reset"))
+        self.await_idle()
+
+    def assert_memory(self, bound):
+        """Neither end holds more than so many bytes."""
+        for name, size in self.resident().items() if self.measured else ():
+            self.assertLess(size, bound, name)
+
+
+    def await_memory(self, bound):
+        """Both have given back what they do not need any more."""
+        if self.measured:
+            until(lambda: all(size < bound for size in self.resident().values()),
+                  f"return to {bound} bytes, but {self.resident()},")
+
+
+class Often(Limits):
+    def storm(self, count):
+        client = self.start(sys.executable, STORM, "connect", str(count), "8", *map(str, self.ports), "--",
+                            *map(str, self.refusing))
+        self.assertEqual(client.wait(300), 0, client.text())
+        self.await_idle()
+
+    def test_hundred_thousand_connections(self):
+        """However they end, nothing is left of them."""
+        self.warm_up()
+        before = self.descriptors()
+        self.start(sys.executable, STORM, "serve", str(self.listener.fileno()), "4",
+                   pass_fds=[self.listener.fileno()])
+        self.storm(WARM_UP)
+        early = self.resident()
+        self.storm(CONNECTIONS - WARM_UP)
+        self.assertEqual(self.descriptors(), before)
+        for name, size in self.resident().items() if self.measured else ():
+            self.assertLess(size - early[name], MIB // 4, name)
+
+
+class AtOnce(Limits):
+    def allow_descriptors(self, count):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < count:
+            self.skipTest(f"only {hard} descriptors are allowed here")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+
+    def test_idle_agent_is_small(self):
+        if not self.measured:
+            self.skipTest("sanitizers take memory of their own")
+        self.assertLess(resident(self.pids["agent"]), IDLE)
+
+    def test_two_thousand_at_once(self):
+        """Half of them through -L, half through -R; all are open before the first byte is sent."""
+        self.allow_descriptors(2 * OPEN + 200)
+        self.warm_up()
+        traffic = Traffic()
+        self.addCleanup(traffic.close)
+        for i in range(OPEN):
+            path = self.paths[i % 2]
+            traffic.add(f"{path.name} {i}", path.connect(), path.accept(), 60_000)
+        for name, pid in self.pids.items():
+            self.assertEqual(len(connections(pid)), OPEN, name)
+        traffic.run()
+        self.assertEqual(traffic.moved, traffic.total)
+        traffic.close()
+        self.await_idle()
+        self.await_memory(IDLE)
+
+    def stall(self, path, downward):
+        """One reader does not read, and eight others get everything. What is kept for the first has a
+        bound, and arrives when it reads at last."""
+        with path.pair() as (client, server):
+            writer, reader = (server, client) if downward else (client, server)
+            kept = fill(writer)
+            self.assert_memory(STALLED)
+            traffic = Traffic()
+            for i in range(8):
+                traffic.add(f"beside {i}", path.connect(), path.accept(), 8 * MIB)
+            traffic.run()
+            traffic.close()
+            self.assert_memory(STALLED)
+            writer.shutdown(socket.SHUT_WR)
+            got, how = rest(reader)
+            self.assertEqual((len(got), how), (kept, "end"))
+        self.await_idle()
+
+    def test_one_stalled_reader(self):
+        self.warm_up()
+        for path in self.paths:
+            for downward in True, False:
+                with self.subTest(path.name, downward=downward):
+                    self.stall(path, downward)
+
+
+if __name__ == "__main__":
+    unittest.main()
