@@ -137,18 +137,31 @@ TEST(proc_file_is_not_argv0)
     CHECK_INT(spawn_error(spec), ENOENT);
 }
 
+/* What a child of ours blocks or ignores: the signals that a libc keeps to itself apart, which
+ * whoever started the tests may have ignored for good (glibc's posix_spawn does). */
+static unsigned long long signals(struct proc_spec spec, const char *which)
+{
+    const unsigned long long kept_by_libc = 7ull << 31; /* 32, 33, 34 */
+    spec.argv = WORDS("grep", which, "/proc/self/status");
+    cleanup_free char *text = output_of(spec, NULL);
+    const char *number = strchr(text, '\t');
+    CHECK(number != NULL);
+    return number ? strtoull(number, NULL, 16) & ~kept_by_libc : 0;
+}
+
 TEST(proc_signals)
 {
     struct proc_spec spec = nothing;
-    spec.argv = WORDS("grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status");
     sigset_t some, before;
     sigemptyset(&some);
     sigaddset(&some, SIGUSR1);
     sigaddset(&some, SIGCHLD);
     sigprocmask(SIG_BLOCK, &some, &before); /* and SIGPIPE is ignored in all of these tests */
-    check_output(spec, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    CHECK_INT(signals(spec, "SigBlk"), 0);
+    CHECK_INT(signals(spec, "SigIgn"), 0);
     spec.ignore_signals = true;
-    check_output(spec, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000007\n");
+    CHECK_INT(signals(spec, "SigBlk"), 0);
+    CHECK_INT(signals(spec, "SigIgn"), 7);
     sigset_t after;
     sigprocmask(SIG_SETMASK, &before, &after);
     CHECK(sigismember(&after, SIGUSR1) && !sigismember(&after, SIGTERM));
