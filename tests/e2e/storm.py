@@ -7,12 +7,15 @@ storm.py connect COUNT WORKERS PORT… -- PORT…: makes so many, to the first p
 every manner of ending; and now and then to the others, where a connection is to be reset. Ends with status 0
 if every one went as it should."""
 
+import ctypes
 import os
+import signal
 import socket
 import struct
 import sys
 
 ABORT = struct.pack("ii", 1, 0)
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SECONDS = 60  # in which a connection must come to its end
 
 
@@ -70,12 +73,18 @@ def connect(count, first, step, ports, refusing):
             case _: answered(port, i, ends_first=False)
 
 
+def die_with_parent():
+    """However that ends; nobody else would end one that serves."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def workers(count, work):
     """The statuses of so many processes, of which each one does its part."""
     pids = []
     for i in range(count):
         pid = os.fork()
         if not pid:
+            die_with_parent()
             status = 1
             try:
                 work(i)
