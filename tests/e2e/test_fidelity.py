@@ -3,6 +3,7 @@ and what both ends see then is to be the same through -L and -R."""
 
 import contextlib
 import hashlib
+import itertools
 import os
 import random
 import shutil
@@ -261,16 +262,18 @@ class Target(Fidelity):
 
     def test_bytes_and_the_end_come_before_the_dial(self):
         """All that the client does is done before its connection is looked at, on the other side."""
-        for path in self.ways.tcp[1:] + self.ways.mixed[1:]:
-            with self.subTest(path.name), self.stopped(self.ways.dialler(path)):
-                client = path.connect()
-                client.sendall(BLOCK[:100000])
-                client.shutdown(socket.SHUT_WR)
-            with self.subTest(path.name), client, path.accept() as server:
-                self.assertEqual(rest(server), (BLOCK[:100000], "end"))
-                server.sendall(b"late answer")
-                server.shutdown(socket.SHUT_WR)
-                self.assertEqual(rest(client), (b"late answer", "end"))
+        for early in b"", BLOCK[:100000]:
+            for path in self.ways.tcp[1:] + self.ways.mixed[1:]:
+                with self.subTest(path.name, early=len(early)):
+                    with self.stopped(self.ways.dialler(path)):
+                        client = path.connect()
+                        client.sendall(early)
+                        client.shutdown(socket.SHUT_WR)
+                    with client, path.accept() as server:
+                        self.assertEqual(rest(server), (early, "end"))
+                        server.sendall(b"late answer")
+                        server.shutdown(socket.SHUT_WR)
+                        self.assertEqual(rest(client), (b"late answer", "end"))
 
     def test_bytes_and_the_end_come_during_the_dial(self):
         """The target's queue of connections is full meanwhile."""
@@ -280,9 +283,10 @@ class Target(Fidelity):
         beside = self.server(Speaker("beside"))
         self.connected(user, "-L", f"{local}:{listener.getsockname()}",
                        "-R", f"{remote}:{listener.getsockname()}", "-L", f"{echo}:127.0.0.1:{beside.port}")
-        for port in local, remote:
-            with self.subTest(port), connect(listener.getsockname()) as filler, connect(port) as client:
-                client.sendall(b"early")
+        for port, early in itertools.product((local, remote), (b"", b"early")):
+            with self.subTest(port, early=early), connect(listener.getsockname()) as filler, \
+                    connect(port) as client:
+                client.sendall(early)
                 client.shutdown(socket.SHUT_WR)
                 # What was sent before this has arrived, too.
                 self.assertEqual(exchange(echo), b"beside")
@@ -290,7 +294,7 @@ class Target(Fidelity):
                 self.assertEqual(rest(filler), (b"", "end"))
                 with listener.accept()[0] as server:
                     server.settimeout(DEADLINE)
-                    self.assertEqual(rest(server), (b"early", "end"))
+                    self.assertEqual(rest(server), (early, "end"))
                     server.sendall(b"answer")
                     server.shutdown(socket.SHUT_WR)
                     self.assertEqual(rest(client), (b"answer", "end"))
