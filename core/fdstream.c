@@ -254,7 +254,7 @@ static void write_failed(struct fdstream *f, int error)
 
 static void flushed(struct fdstream *f)
 {
-    if (f->full && f->queue.len <= FDSTREAM_LIMIT / 2) {
+    if (f->full && !f->queue.len) {
         f->full = false;
         stream_deliver_drained(&f->s);
     }
@@ -404,8 +404,7 @@ static struct fdstream *fdstream_of(struct stream *s)
 
 static size_t fd_room(const struct stream *s)
 {
-    size_t queued = fdstream_unsent(s);
-    return queued < FDSTREAM_LIMIT ? FDSTREAM_LIMIT - queued : 0;
+    return fdstream_unsent(s) ? 0 : FDSTREAM_LIMIT;
 }
 
 /* Writes what the kernel takes now; the number of bytes, or -1 when the output failed. */
@@ -439,7 +438,7 @@ static void fd_writev(struct stream *s, const struct iovec *iov, int n)
             buf_append(&f->queue, (const uint8_t *)iov[i].iov_base + sent, iov[i].iov_len - sent);
         skip -= sent;
     }
-    f->full |= f->queue.len >= FDSTREAM_LIMIT;
+    f->full |= f->queue.len > 0;
     if (f->queue.len)
         update(f);
 }

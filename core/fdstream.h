@@ -4,7 +4,9 @@
 
 #include "core/stream.h"
 
-#define FDSTREAM_LIMIT (256 * 1024) /* bytes queued for writing before room is 0 */
+/* The room in bytes while the kernel takes all that is written; once it does not, what is left
+ * over is queued, and the room is 0 until that has gone out. */
+#define FDSTREAM_LIMIT (256 * 1024)
 
 /* Takes both descriptors (they may be the same one; `out` may be -1 for read only, `in` -1
  * for write only) and makes them non-blocking. A socket is half-closed by shutdown(2) and

@@ -7,6 +7,8 @@
 #include "core/mem.h"
 #include "core/proc.h"
 
+#define SNDBUF_BYTES (1 << 20)
+
 /* ssh takes the first value that it is given for an option, so what must be stands before the
  * user's own, and what is only better than the default behind them. */
 static const char *const always[] = {
@@ -57,6 +59,8 @@ pid_t ssh_spawn(const struct ssh_options *o, const char *command, int *io, int *
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return -1;
     cleanup_fd int ours = pair[0], theirs = pair[1];
+    /* As much as the system lets: ssh is woken less often. */
+    setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &(int){SNDBUF_BYTES}, sizeof(int));
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -1;
     cleanup_fd int from = ends[0], to = ends[1];

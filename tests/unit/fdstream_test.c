@@ -178,8 +178,8 @@ static void room(pair_fn pair)
         stream_write(r.p.s, bytes, sizeof(bytes));
         sent += sizeof(bytes);
     }
-    CHECK(fdstream_unsent(r.p.s) >= FDSTREAM_LIMIT);
-    CHECK(fdstream_unsent(r.p.s) < FDSTREAM_LIMIT + sizeof(bytes));
+    CHECK(fdstream_unsent(r.p.s) > 0);
+    CHECK(fdstream_unsent(r.p.s) <= sizeof(bytes));
     loop_turn(r.loop, 0);
     CHECK_INT(r.p.draineds, 0);
     CHECK(!spins(r.loop));

@@ -156,10 +156,11 @@ TEST(relay_reset_after_an_end_does_not_lose_what_came_before)
     }
     stream_close(child);
     close(in[0]);
-    TURN_UNTIL(r.loop, r.ended);
+    loop_turn(r.loop, 0);
     r.left.hold = false;
     probe_drink(&r.left);
     TURN_UNTIL(r.loop, r.left.eofs || r.left.errors);
+    TURN_UNTIL(r.loop, r.ended);
     CHECK_INT(r.left.got.len, said);
     CHECK_INT(r.error, EPIPE);
     rig_fini(&r);
