@@ -341,10 +341,17 @@ class Sshd:
         return len(re.findall(r"Accepted publickey for", self.log(since)))
 
 
+_given = set()  # ports of this run: none is given twice, though nobody listens there yet
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 # ---- the run ----
