@@ -4,11 +4,12 @@ through the tunnel does not notice."""
 import contextlib
 import os
 import random
+import select
 import signal
 import socket
 import unittest
 
-from harness import (Echo, Server, TestCase, connect, each_process, exchange, free_port, program,
+from harness import (DEADLINE, Echo, Server, TestCase, connect, each_process, exchange, free_port, program,
                      read_exactly, until)
 from machine import parent
 from paths import Ways, instrumented, rest
@@ -59,13 +60,16 @@ class Resume(TestCase):
     def silence(self, master):
         """Nothing passes any more, and nothing says so. At the end the ssh that was held up goes on, to
         find itself unwanted."""
-        pid = ssh_of(master)
-        os.kill(pid, signal.SIGSTOP)
+        handle = os.pidfd_open(ssh_of(master))
+        self.addCleanup(os.close, handle)
+        signal.pidfd_send_signal(handle, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
-        until(lambda: pid not in children(master.pid), "end of the ssh that was given up")
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGCONT)
+        ended, _, _ = select.select([handle], [], [], DEADLINE)
+        self.assertTrue(ended, "the ssh that was given up is still there")
 
     def await_loss(self, master):
         master.await_line(r"^berth: testhost: network lost, reconnecting$")

@@ -50,7 +50,8 @@ class Traffic:
     def __init__(self):
         self.moved = self.total = 0
         self.left = 0
-        self.failed = None
+        self.failed = self.thread = None
+        self.closed = False
         self.selector = selectors.DefaultSelector()
         self.ends = {}  # socket -> [way that it sends, way that it receives]
 
@@ -82,7 +83,7 @@ class Traffic:
     def run(self):
         """Until everything has arrived, and every end."""
         silent_since = time.monotonic()
-        while self.left:
+        while self.left and not self.closed:
             ready = self.selector.select(1)
             for key, mask in ready:
                 with contextlib.suppress(BlockingIOError):
@@ -120,6 +121,9 @@ class Traffic:
         self.check()
 
     def close(self):
+        self.closed = True
+        if self.thread:
+            self.thread.join()
         self.selector.close()
         for end in self.ends:
             end.close()
