@@ -1,4 +1,4 @@
-/* applets.h: a row per applet. */
+/* applets.h: a row per applet: its function, its name, its help in one line. */
 #ifndef APPLETS_APPLETS_H
 #define APPLETS_APPLETS_H
 
@@ -13,13 +13,14 @@ int close_main(char **argv);
 int doctor_main(char **argv);
 
 #define APPLETS(X)                                                                                 \
-    X(master, "forward ports to and from a host, through a session that survives roaming")         \
-    X(agent, "a user's own daemon on a host; master starts it over ssh")                           \
-    X(list, "sessions and forwards that are yours here")                                           \
-    X(stop, "end a session, or all of them")                                                       \
-    X(forward, "on the remote side: have the master listen on a port")                             \
-    X(close, "close the forward on a port")                                                        \
-    X(doctor, "check what a host needs for berth, with remedies")
+    X(master, "master",                                                                            \
+      "forward ports to and from a host, through a session that survives roaming")                 \
+    X(agent, "agent", "a user's own daemon on a host; master starts it over ssh")                  \
+    X(list, "list", "sessions and forwards that are yours here")                                   \
+    X(stop, "stop", "end a session, or all of them")                                               \
+    X(forward, "forward", "on the remote side: have the master listen on a port")                  \
+    X(close, "close", "close the forward on a port")                                               \
+    X(doctor, "doctor", "check what a host needs for berth, with remedies")
 
 /* Prints the applet's help on standard output; returns 0. */
 int applet_help(const char *name);

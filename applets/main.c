@@ -23,7 +23,7 @@ struct applet {
 };
 
 static const struct applet applets[] = {
-#define APPLET_ROW(id, help) {#id, id##_main, help},
+#define APPLET_ROW(id, name, help) {name, id##_main, help},
     APPLETS(APPLET_ROW)
 #undef APPLET_ROW
 };

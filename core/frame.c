@@ -11,14 +11,16 @@ void frame_reader_fini(struct frame_reader *r)
 }
 
 /* Where the frame in `part` stands; *lacks: how many bytes it needs to get further. */
-static enum frame_status judge(const struct buf *part, size_t *lacks)
+static enum frame_status judge(const struct frame_reader *fr, size_t *lacks)
 {
+    const struct buf *part = &fr->part;
+    size_t limit = fr->limit ? fr->limit : FRAME_LIMIT;
     *lacks = HEADER_LEN - part->len;
     if (part->len < HEADER_LEN)
         return FRAME_MORE;
     struct reader r = reader_of(buf_front(part), HEADER_LEN);
     size_t len = read_u32(&r);
-    if (len == 0 || len > FRAME_LIMIT)
+    if (len == 0 || len > limit)
         return FRAME_BAD;
     *lacks = HEADER_LEN + len - part->len;
     return *lacks ? FRAME_MORE : FRAME_READY;
@@ -30,10 +32,10 @@ enum frame_status frame_feed(struct frame_reader *r, const uint8_t *in, size_t *
     struct buf *part = &r->part;
     enum frame_status status;
     size_t given = *len, lacks;
-    if (judge(part, &lacks) == FRAME_READY)
+    if (judge(r, &lacks) == FRAME_READY)
         buf_consume(part, part->len); /* the one handed out by the call before */
     *len = 0;
-    while ((status = judge(part, &lacks)) == FRAME_MORE && *len < given) {
+    while ((status = judge(r, &lacks)) == FRAME_MORE && *len < given) {
         size_t n = lacks < given - *len ? lacks : given - *len;
         buf_append(part, in + *len, n);
         *len += n;

@@ -147,17 +147,22 @@ void draft_free(struct draft *d)
     *d = (struct draft){0};
 }
 
-void draft_send(struct draft *d, struct stream *s)
+void draft_send_within(struct draft *d, struct stream *s, size_t limit)
 {
     size_t len;
     cleanup_free char *text = json_out_text(d->out, false, &len);
     json_out_free(d->out);
     *d = (struct draft){0};
-    if (len <= FRAME_LIMIT)
+    if (len <= limit)
         frame_write(s, text, len);
     else
         message_send_error(s, ERR_INTERNAL, "the message has %zu bytes, more than a frame holds",
                            len);
+}
+
+void draft_send(struct draft *d, struct stream *s)
+{
+    draft_send_within(d, s, FRAME_LIMIT);
 }
 
 void message_send(struct stream *s, enum message_type type)

@@ -1,4 +1,4 @@
-/* message.h: one JSON object with a `type`, in one frame. PROTOCOLS, sections 1, 2 and 4. */
+/* message.h: one JSON object with a `type`, in one frame. PROTOCOLS, sections 1, 2, 4 and 5. */
 #ifndef CORE_MESSAGE_H
 #define CORE_MESSAGE_H
 
@@ -27,6 +27,28 @@
     X(FILE_INFO, "FileInfo")                                                                       \
     X(FILE_PUT, "FilePut")                                                                         \
     X(SYNC, "Sync")                                                                                \
+    X(FILE_READ, "FileRead")                                                                       \
+    X(FILE_CONTENT, "FileContent")                                                                 \
+    X(FILE_WRITE, "FileWrite")                                                                     \
+    X(FILE_UPLOAD, "FileUpload")                                                                   \
+    X(FILE_DOWNLOAD, "FileDownload")                                                               \
+    X(FILE_DATA, "FileData")                                                                       \
+    X(EDIT_FILE, "EditFile")                                                                       \
+    X(LIST_DIR, "ListDir")                                                                         \
+    X(DIR_LISTING, "DirListing")                                                                   \
+    X(EXEC_BACKGROUND, "ExecBackground")                                                           \
+    X(BACKGROUND_STARTED, "BackgroundStarted")                                                     \
+    X(EXEC_POLL, "ExecPoll")                                                                       \
+    X(BACKGROUND_STATUS, "BackgroundStatus")                                                       \
+    X(EXEC_KILL, "ExecKill")                                                                       \
+    X(SET_ENV, "SetEnv")                                                                           \
+    X(SET_ENV_RESULT, "SetEnvResult")                                                              \
+    X(CONFIGURE_NETWORK, "ConfigureNetwork")                                                       \
+    X(SET_HOSTNAME, "SetHostname")                                                                 \
+    X(CONFIGURE_WORKSPACE, "ConfigureWorkspace")                                                   \
+    X(TEAM_MESSAGE, "TeamMessage")                                                                 \
+    X(POLL_DAEMON_RESULTS, "PollDaemonResults")                                                    \
+    X(DAEMON_RESULTS, "DaemonResults")                                                             \
     X(HELLO, "Hello")                                                                              \
     X(HELLO_ACK, "HelloAck")                                                                       \
     X(LISTEN, "Listen")                                                                            \
@@ -99,6 +121,8 @@ void draft_int(struct draft *d, const char *key, int64_t n);
 void draft_bool(struct draft *d, const char *key, bool b);
 /* What does not fit into a frame is not cut: an Error (Internal) goes in its place. */
 void draft_send(struct draft *d, struct stream *s);
+/* The same for a peer that takes frames of up to `limit` bytes. */
+void draft_send_within(struct draft *d, struct stream *s, size_t limit);
 void draft_free(struct draft *d); /* one that is not sent */
 
 /* Whole messages in one call. */

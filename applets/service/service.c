@@ -7,7 +7,7 @@
 
 #include "core/mem.h"
 
-static void serve_ping(struct request *r)
+void serve_ping(struct request *r)
 {
     struct service *sv = r->service;
     struct draft d = draft_of(MSG_PONG);
@@ -17,12 +17,7 @@ static void serve_ping(struct request *r)
     request_end(r);
 }
 
-const struct service_row service_all[] = {
-    {MSG_PING, serve_ping},         {MSG_DIAL, serve_dial},
-    {MSG_EXEC, serve_exec},         {MSG_EXEC_STREAM, serve_exec_stream},
-    {MSG_FILE_GET, serve_file_get}, {MSG_FILE_PUT, serve_file_put},
-    {MSG_SYNC, serve_sync},         {MSG_COUNT, NULL},
-};
+const struct service_row service_all[] = {SERVICE_ROWS, {MSG_COUNT, NULL}};
 
 static service_fn *handler(const struct service *sv, enum message_type type)
 {
@@ -34,6 +29,8 @@ static service_fn *handler(const struct service *sv, enum message_type type)
 
 /* How a request ends. */
 
+static void await(struct request *r);
+
 static void release(struct request *r)
 {
     struct service *sv = r->service;
@@ -42,6 +39,8 @@ static void release(struct request *r)
     *(r->prev ? &r->prev->next : &sv->requests) = r->next;
     loop_timer_del(&r->timer);
     loop_reap(sv->loop, r, free);
+    if (sv->over)
+        sv->over(sv->owner);
 }
 
 static void free_state(struct request *r)
@@ -64,7 +63,7 @@ static void close_now(void *arg)
 void request_drop_input(struct request *r)
 {
     size_t len;
-    while (stream_peek(r->stream, &len), len > 0)
+    while (r->last && (stream_peek(r->stream, &len), len > 0))
         stream_consume(r->stream, len);
 }
 
@@ -85,6 +84,11 @@ void request_end(struct request *r)
         release(r);
         return;
     }
+    if (!r->last) {
+        r->again = true;
+        await(r);
+        return;
+    }
     stream_shutdown(r->stream);
     stream_own(r->stream, lingering, r);
     request_drop_input(r);
@@ -100,6 +104,11 @@ void request_reset(struct request *r)
     free_state(r);
     stream_reset(r->stream);
     release(r);
+}
+
+void request_answer(struct request *r, struct draft *d)
+{
+    draft_send_within(d, r->stream, r->service->frame_limit);
 }
 
 void request_fail(struct request *r, enum error_code code, const char *fmt, ...)
@@ -133,13 +142,28 @@ static void serving(void *arg, struct stream *s, enum stream_event event)
         request_reset(r);
 }
 
+/* The stream is of no use after it, to the opener or to us. */
+static void refuse(struct request *r, const char *why)
+{
+    r->last = true;
+    request_fail(r, ERR_INVALID_REQUEST, "bad request: %s", why);
+}
+
+/* These use the stream beyond their message. */
+static bool takes_stream(enum message_type type)
+{
+    return type == MSG_DIAL || type == MSG_EXEC_STREAM || type == MSG_FILE_GET ||
+           type == MSG_FILE_PUT;
+}
+
 static void dispatch(struct request *r, const struct frame *f)
 {
     const char *why;
     if (message_parse(&r->message, f->payload, f->len, &why) != 0) {
-        request_fail(r, ERR_INVALID_REQUEST, "bad request: %s", why);
+        refuse(r, why);
         return;
     }
+    r->last = !r->service->repeated || takes_stream(r->message.type);
     service_fn *serve = handler(r->service, r->message.type);
     if (!serve) {
         request_fail(r, ERR_INVALID_REQUEST, "%s is not a request that is served here",
@@ -154,49 +178,72 @@ static void dispatch(struct request *r, const struct frame *f)
 static void read_request(struct request *r)
 {
     struct frame f;
+    if (stream_room(r->stream) == 0)
+        return; /* the last answer is still on its way */
     switch (frame_read(&r->frames, r->stream, &f)) {
     case FRAME_MORE: break;
-    case FRAME_BAD:
-        request_fail(r, ERR_INVALID_REQUEST, "bad request: a frame is empty or over the limit");
-        break;
+    case FRAME_BAD: refuse(r, "a frame is empty or over the limit"); break;
     case FRAME_READY: dispatch(r, &f); break;
     }
+}
+
+/* Between two requests. */
+static bool is_idle(const struct request *r)
+{
+    return r->again && r->frames.part.len == 0;
 }
 
 static void arriving(void *arg, struct stream *s, enum stream_event event)
 {
     struct request *r = arg;
     (void)s;
-    if (event == STREAM_DATA)
+    if (event == STREAM_DATA || event == STREAM_DRAINED)
         read_request(r);
+    else if (event == STREAM_EOF && is_idle(r))
+        close_now(r);
     else if (event == STREAM_EOF)
-        request_fail(r, ERR_INVALID_REQUEST, "bad request: it ended half-way");
+        refuse(r, "it ended half-way");
     else if (event == STREAM_ERROR)
         request_reset(r);
 }
 
 static void arrived_late(void *arg)
 {
-    request_fail(arg, ERR_TIMEOUT, "no request within %d s", SERVICE_ARRIVAL_MS / 1000);
+    struct request *r = arg;
+    r->last = true;
+    if (is_idle(r))
+        close_now(r);
+    else
+        request_fail(r, ERR_TIMEOUT, "no request within %d s", SERVICE_ARRIVAL_MS / 1000);
+}
+
+static void await(struct request *r)
+{
+    loop_timer_del(&r->timer);
+    loop_timer_init(r->service->loop, &r->timer, arrived_late, r);
+    loop_timer_set(&r->timer, SERVICE_ARRIVAL_MS);
+    stream_own(r->stream, arriving, r);
 }
 
 void service_serve(struct service *sv, struct stream *s)
 {
     struct request *r = xcalloc(1, sizeof *r);
-    *r = (struct request){.service = sv, .next = sv->requests, .stream = s};
+    *r = (struct request){
+        .service = sv, .next = sv->requests, .stream = s, .frames = {.limit = sv->frame_limit}};
     if (r->next)
         r->next->prev = r;
     sv->requests = r;
-    loop_timer_init(sv->loop, &r->timer, arrived_late, r);
-    loop_timer_set(&r->timer, SERVICE_ARRIVAL_MS);
-    stream_own(s, arriving, r);
+    await(r);
 }
 
 void service_init(struct service *sv, struct loop *loop)
 {
     signal(SIGXFSZ, SIG_IGN); /* a file over the user's limit is that request's error */
-    *sv = (struct service){
-        .loop = loop, .rows = service_all, .version = "", .started_ms = loop_now_ms(loop)};
+    *sv = (struct service){.loop = loop,
+                           .rows = service_all,
+                           .frame_limit = FRAME_LIMIT,
+                           .version = "",
+                           .started_ms = loop_now_ms(loop)};
 }
 
 void service_fini(struct service *sv)

@@ -1,7 +1,10 @@
-/* service.h: what any agent does for whoever may ask (PROTOCOLS, section 2).
+/* service.h: what any agent does for whoever may ask (PROTOCOLS, sections 2 and 5).
  *
  * A stream that carries a request is handed to service_serve(): one request message, its
- * answer, the end. Who may ask was settled before the stream came here.
+ * answer, the end. Who may ask was settled before the stream came here. A service may also
+ * take one request after the other from a stream (`repeated`): what came early waits for its
+ * turn, and those that use the stream beyond their message (Dial, ExecStream, FileGet,
+ * FilePut) are the last on it.
  *
  * An opener that has sent its request keeps its own side open until it has read the end of
  * the answer: the end of its side is how a running command learns that nobody waits for it.
@@ -15,7 +18,7 @@
 #include "core/stream.h"
 #include "net/target.h"
 
-#define SERVICE_ARRIVAL_MS 30000 /* for a request to arrive whole */
+#define SERVICE_ARRIVAL_MS 30000 /* for a request to arrive whole, the next one too */
 #define SERVICE_LINGER_MS  30000 /* for an opener to end its side after the answer's end */
 
 struct request;
@@ -28,13 +31,21 @@ struct service_row {
     service_fn *serve;
 };
 
-extern const struct service_row service_all[]; /* all that any agent does */
+/* All that any agent does, for tables that have more than that; and a table of just that. */
+#define SERVICE_ROWS                                                                               \
+    {MSG_PING, serve_ping}, {MSG_DIAL, serve_dial}, {MSG_EXEC, serve_exec},                        \
+        {MSG_EXEC_STREAM, serve_exec_stream}, {MSG_FILE_GET, serve_file_get},                      \
+        {MSG_FILE_PUT, serve_file_put}, {MSG_SYNC, serve_sync}
+extern const struct service_row service_all[];
 
 /* One for each group of streams that begin and end together: a session, a connection. */
 struct service {
     struct loop *loop;
     const struct service_row *rows; /* init says service_all */
-    void *owner;                    /* for the handlers of other tables */
+    void *owner;                    /* for the handlers of other tables, and `over` */
+    loop_fn *over;                  /* told of each stream that is done with; may be NULL */
+    bool repeated;                  /* one request after the other on a stream */
+    uint32_t frame_limit;           /* bytes a message, both ways; init says FRAME_LIMIT */
     const char *version;            /* what Pong says: a static text; init leaves it "" */
     uint64_t started_ms;            /* loop time that Pong's uptime counts from; init says now */
     struct relay_count *count;      /* where dialled connections are counted; may be NULL */
@@ -56,6 +67,8 @@ struct request {
     struct service *service;
     struct request *next, *prev;
     struct stream *stream;
+    bool last;  /* nothing follows it on its stream */
+    bool again; /* another one came before it */
     struct frame_reader frames;
     struct message message;
     struct loop_timer timer;          /* the limits above */
@@ -63,10 +76,13 @@ struct request {
     void (*abort)(struct request *r); /* frees `state` when the request ends, if set */
 };
 
-/* How a handler ends its request: one of the three below. Until it calls stream_own() for itself, what else arrives is dropped, the
- * opener's end of file means nothing, and its reset is request_reset(). */
-/* Frees `state`; the opener reads what was written, then the end. The stream is closed when
- * the opener has ended its side too, so that no byte of it in flight destroys the answer. */
+/* How a handler ends its request: one of the three below. Until it calls stream_own() for
+ * itself, what else arrives is request_drop_input()'s, the opener's end of file means nothing,
+ * and its reset is request_reset(). */
+/* Frees `state`. After the last request the opener reads what was written, then the end; the
+ * stream is closed when the opener has ended its side too, so that no byte of it in flight
+ * destroys the answer. After another the next one is waited for, once what was written has
+ * gone out. */
 void request_end(struct request *r);
 void request_reset(struct request *r);
 /* Error as the answer, then request_end(). */
@@ -75,13 +91,15 @@ void request_fail(struct request *r, enum error_code code, const char *fmt, ...)
 /* Gives the stream away (to a relay). The request stays on the list without stream and
  * message, for service_fini() to find, until request_end(). */
 struct stream *request_detach(struct request *r);
-/* Consumes what waits on the opener's stream. */
+/* Sends a message as large as the service's limit. Frees the draft. */
+void request_answer(struct request *r, struct draft *d);
+/* Consumes what waits on the opener's stream, unless that may be the next request. */
 void request_drop_input(struct request *r);
 
 /* Dials for a request: Ok and the joined bytes, or Error. `count` may be NULL. */
 void service_dial(struct request *r, const struct target *target, struct relay_count *count);
 
 /* The handlers, one file each but Ping. */
-service_fn serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put, serve_sync;
+service_fn serve_ping, serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put, serve_sync;
 
 #endif
