@@ -14,12 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <linux/if.h> /* these want what is above */
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
+#include <linux/if.h> /* wants what is above */
 
 #include "core/bytes.h"
 #include "core/mem.h"
+#include "net/netlink.h"
 
 #define TOGETHER_MS 200
 #define CLOCKS_S    5
@@ -81,27 +80,16 @@ static bool link_differs(struct netwatch *w, struct reader body, bool gone)
     return !body.bad && differs(w, &k, gone);
 }
 
-/* Takes `len` bytes and what fills them up to a multiple of four. */
-static struct reader take_aligned(struct reader *r, size_t len)
-{
-    const uint8_t *data = read_bytes(r, len);
-    size_t fill = (4 - len % 4) % 4;
-    read_bytes(r, fill < r->left ? fill : r->left);
-    return reader_of(data, data ? len : 0);
-}
-
 static bool address_differs(struct netwatch *w, struct reader body, bool gone)
 {
     struct ifaddrmsg m;
-    struct rtattr a;
+    struct reader value;
+    unsigned type;
     read_copy(&body, &m, sizeof(m));
     struct known k = {.index = m.ifa_index, .family = m.ifa_family, .state = 1};
-    while (!body.bad && body.left >= sizeof(a)) {
-        read_copy(&body, &a, sizeof(a));
-        struct reader value = take_aligned(&body, a.rta_len - sizeof(a));
-        if (a.rta_type == IFA_ADDRESS && value.left <= sizeof(k.addr))
+    while (netlink_attr(&body, &type, &value))
+        if (type == IFA_ADDRESS && value.left <= sizeof(k.addr))
             read_copy(&value, k.addr, value.left);
-    }
     return !body.bad && differs(w, &k, gone);
 }
 
@@ -133,12 +121,10 @@ static bool matters(struct netwatch *w, unsigned type, struct reader body)
 static bool read_messages(struct netwatch *w, struct reader r)
 {
     struct nlmsghdr h;
+    struct reader body;
     bool changed = false;
-    while (!r.bad && r.left >= sizeof(h)) {
-        read_copy(&r, &h, sizeof(h));
-        struct reader body = take_aligned(&r, h.nlmsg_len - sizeof(h));
+    while (netlink_next(&r, &h, &body))
         changed = matters(w, h.nlmsg_type, body) || changed;
-    }
     return changed;
 }
 
