@@ -35,7 +35,10 @@ struct service_row {
 #define SERVICE_ROWS                                                                               \
     {MSG_PING, serve_ping}, {MSG_DIAL, serve_dial}, {MSG_EXEC, serve_exec},                        \
         {MSG_EXEC_STREAM, serve_exec_stream}, {MSG_FILE_GET, serve_file_get},                      \
-        {MSG_FILE_PUT, serve_file_put}, {MSG_SYNC, serve_sync}
+        {MSG_FILE_PUT, serve_file_put},                                                            \
+    {                                                                                              \
+        MSG_SYNC, serve_sync                                                                       \
+    }
 extern const struct service_row service_all[];
 
 /* One for each group of streams that begin and end together: a session, a connection. */
@@ -100,6 +103,7 @@ void request_drop_input(struct request *r);
 void service_dial(struct request *r, const struct target *target, struct relay_count *count);
 
 /* The handlers, one file each but Ping. */
-service_fn serve_ping, serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put, serve_sync;
+service_fn serve_ping, serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put,
+    serve_sync;
 
 #endif
