@@ -1,10 +1,12 @@
 /* Dialling: one address after the other, the next one without waiting for a slow one to fail
  * (RFC 8305 §5); the first to connect wins. */
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "core/fdstream.h"
@@ -13,9 +15,10 @@
 #include "net/resolve.h"
 #include "net/sock.h"
 
-#define DIAL_TIMEOUT_MS 30000
-#define NEXT_MS         250 /* until the next address is tried beside the one before */
-#define BUSY_MS         20 /* until an address is tried again whose queue of connections was full */
+#define DIAL_TIMEOUT_MS  30000
+#define VSOCK_LIMIT_SECS 3600 /* of the kernel; that of the dial is shorter */
+#define NEXT_MS          250  /* until the next address is tried beside the one before */
+#define BUSY_MS          20 /* until an address is tried again whose queue of connections was full */
 
 struct attempt {
     struct dial *dial;
@@ -107,7 +110,17 @@ static int outcome(int fd, uint32_t events)
     socklen_t len = sizeof(error);
     if (!(events & (EPOLLERR | EPOLLHUP)))
         return 0;
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+        return errno;
+    return error == ECONNRESET ? ECONNREFUSED : error; /* so AF_VSOCK calls it */
+}
+
+/* The kernel gives a connection to a VM 2 s, which a guest that has much to do may exceed. */
+static void set_patience(int fd, sa_family_t family)
+{
+    const struct timeval limit = {.tv_sec = VSOCK_LIMIT_SECS};
+    if (family == AF_VSOCK)
+        setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &limit, sizeof(limit));
 }
 
 static void advance(struct dial *d);
@@ -142,6 +155,7 @@ static int attempt_start(struct dial *d, size_t i)
     cleanup_fd int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return errno;
+    set_patience(fd, to->sa_family);
     if (connect(fd, to, d->to.len[i]) == 0) {
         d->fd = steal_fd(&fd);
         return 0;
@@ -198,7 +212,7 @@ static void resolved(void *arg, const struct resolved *addresses)
     advance(d);
 }
 
-struct dial *dial_start(struct loop *loop, const struct target *t, dial_fn *fn, void *arg)
+static struct dial *make(struct loop *loop, dial_fn *fn, void *arg)
 {
     struct dial *d = xcalloc(1, sizeof(*d));
     d->loop = loop;
@@ -209,6 +223,12 @@ struct dial *dial_start(struct loop *loop, const struct target *t, dial_fn *fn, 
     loop_timer_init(loop, &d->deadline, timed_out, d);
     loop_task_init(loop, &d->finish, finish, d);
     loop_timer_set(&d->deadline, DIAL_TIMEOUT_MS);
+    return d;
+}
+
+struct dial *dial_start(struct loop *loop, const struct target *t, dial_fn *fn, void *arg)
+{
+    struct dial *d = make(loop, fn, arg);
     if (t->kind == TARGET_UNIX) {
         failed(d, resolve_path(t->path, &d->to) == 0 ? 0 : errno);
         advance(d);
@@ -218,4 +238,16 @@ struct dial *dial_start(struct loop *loop, const struct target *t, dial_fn *fn, 
         d->resolve = resolve_start(loop, t->host, t->port, resolved, d);
     }
     return d;
+}
+
+struct dial *dial_addresses(struct loop *loop, const struct resolved *to, dial_fn *fn, void *arg)
+{
+    struct dial *d = make(loop, fn, arg);
+    resolved(d, to);
+    return d;
+}
+
+void dial_limit(struct dial *d, uint64_t limit_ms)
+{
+    loop_timer_set(&d->deadline, limit_ms);
 }

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ struct listener {
     uint16_t port;
     char *path; /* unix */
     struct stat file;
+    bool held;
     bool freed;
 };
 
@@ -42,6 +44,7 @@ static void peer_text(const struct sockaddr_storage *addr, char text[static TARG
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
+    const struct sockaddr_vm *vm = (const struct sockaddr_vm *)addr;
     struct target t = {.kind = TARGET_TCP};
     if (addr->ss_family == AF_INET) {
         inet_ntop(AF_INET, &v4->sin_addr, t.host, sizeof(t.host));
@@ -52,6 +55,9 @@ static void peer_text(const struct sockaddr_storage *addr, char text[static TARG
         else
             inet_ntop(AF_INET6, &v6->sin6_addr, t.host, sizeof(t.host));
         t.port = ntohs(v6->sin6_port);
+    } else if (addr->ss_family == AF_VSOCK) {
+        snprintf(text, TARGET_TEXT_MAX, "vsock:%u:%u", vm->svm_cid, vm->svm_port);
+        return;
     } else {
         snprintf(text, TARGET_TEXT_MAX, "unix");
         return;
@@ -62,6 +68,12 @@ static void peer_text(const struct sockaddr_storage *addr, char text[static TARG
 static bool out_of_resources(int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* The one place that decides whether connections are accepted. */
+static void update(struct listener *l)
+{
+    loop_fd_want(&l->watch, l->held || loop_timer_armed(&l->pause) ? 0 : EPOLLIN);
 }
 
 /* False when there is nothing to accept for now. */
@@ -79,8 +91,8 @@ static bool accept_one(struct listener *l)
     }
     if (out_of_resources(errno)) {
         l->error = errno;
-        loop_fd_want(&l->watch, 0);
         loop_timer_set(&l->pause, PAUSE_MS);
+        update(l);
         return false;
     }
     /* What befell one connection before it was accepted says nothing about the next. */
@@ -91,14 +103,13 @@ static void ready(void *arg, uint32_t events)
 {
     struct listener *l = arg;
     (void)events;
-    for (int i = 0; i < BATCH && !l->freed && accept_one(l); i++)
+    for (int i = 0; i < BATCH && !l->freed && !l->held && accept_one(l); i++)
         continue;
 }
 
 static void resume(void *arg)
 {
-    struct listener *l = arg;
-    loop_fd_want(&l->watch, EPOLLIN);
+    update(arg);
 }
 
 /* ---- listening ---- */
@@ -203,8 +214,7 @@ static int listen_on(struct listener *l, const struct target *bind)
     return listen_host(l, bind->host, bind->port);
 }
 
-struct listener *listener_new(struct loop *loop, const struct target *bind, listener_fn *fn,
-                              void *arg)
+static struct listener *make(struct loop *loop, listener_fn *fn, void *arg)
 {
     struct listener *l = xcalloc(1, sizeof(*l));
     l->loop = loop;
@@ -212,15 +222,46 @@ struct listener *listener_new(struct loop *loop, const struct target *bind, list
     l->arg = arg;
     l->fd = -1;
     loop_timer_init(loop, &l->pause, resume, l);
-    if (listen_on(l, bind) != 0 || loop_fd_add(loop, &l->watch, l->fd, ready, l) != 0) {
+    return l;
+}
+
+/* `listening`: 0, or -1 with errno. */
+static struct listener *begin(struct listener *l, int listening)
+{
+    if (listening != 0 || loop_fd_add(l->loop, &l->watch, l->fd, ready, l) != 0) {
         int error = errno;
         listener_free(l);
         errno = error;
         return NULL;
     }
-    loop_fd_want(&l->watch, EPOLLIN);
+    update(l);
     l->port = port_of(l->fd);
     return l;
+}
+
+struct listener *listener_new(struct loop *loop, const struct target *bind, listener_fn *fn,
+                              void *arg)
+{
+    struct listener *l = make(loop, fn, arg);
+    return begin(l, listen_on(l, bind));
+}
+
+struct listener *listener_over(struct loop *loop, int fd, listener_fn *fn, void *arg)
+{
+    struct listener *l = make(loop, fn, arg);
+    l->fd = fd;
+    return begin(l, listen(fd, BACKLOG));
+}
+
+int listener_backlog(struct listener *l, int n)
+{
+    return listen(l->fd, n);
+}
+
+void listener_hold(struct listener *l, bool hold)
+{
+    l->held = hold;
+    update(l);
 }
 
 static void free_listener(void *p)

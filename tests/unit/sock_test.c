@@ -22,7 +22,7 @@ struct guest { /* what a listener was given */
     struct stream *stream;
     char peer[TARGET_TEXT_MAX];
     int count;
-    struct listener *free_it;
+    struct listener *free_it, *hold_it;
 };
 
 static void on_guest(void *arg, struct stream *s, const char *peer)
@@ -34,6 +34,9 @@ static void on_guest(void *arg, struct stream *s, const char *peer)
     snprintf(g->peer, sizeof(g->peer), "%s", peer);
     listener_free(g->free_it);
     g->free_it = NULL;
+    if (g->hold_it)
+        listener_hold(g->hold_it, true);
+    g->hold_it = NULL;
 }
 
 /* So that a test fails, rather than hangs. */
@@ -250,6 +253,30 @@ TEST(sock_listener_freed_in_its_callback)
     loop_free(loop);
 }
 
+TEST(sock_listener_holds)
+{
+    struct loop *loop = loop_new();
+    struct guest g = {0};
+    struct target t = tcp("127.0.0.1", 0);
+    struct listener *l = listener_new(loop, &t, on_guest, &g);
+    listener_hold(l, true);
+    int one = client("127.0.0.1", listener_port(l)), two = client("127.0.0.1", listener_port(l));
+    loop_turn(loop, 50);
+    CHECK_INT(g.count, 0);
+    listener_hold(l, false);
+    g.hold_it = l; /* at the first */
+    await(loop, &g, 1);
+    loop_turn(loop, 50);
+    CHECK_INT(g.count, 1);
+    listener_hold(l, false);
+    await(loop, &g, 2);
+    stream_reset(g.stream);
+    close(one);
+    close(two);
+    listener_free(l);
+    loop_free(loop);
+}
+
 TEST(sock_listener_out_of_descriptors)
 {
     struct loop *loop = loop_new();
@@ -346,6 +373,58 @@ TEST(sock_listener_unix)
     check_no_listener(loop, &t, EADDRINUSE); /* it lives */
     listener_free(l);
     CHECK_INT(stat(t.path, &st), -1);
+    loop_free(loop);
+    end_dir();
+}
+
+/* 0, or the errno: EAGAIN, when the queue is full. */
+static int connect_unix(const char *path, int *fd)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    memcpy(sa.sun_path, path, strlen(path));
+    *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return connect(*fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0 ? 0 : errno;
+}
+
+TEST(sock_listener_backlog)
+{
+    begin_dir();
+    struct loop *loop = loop_new();
+    struct guest g = {0};
+    struct target t = in_dir("s");
+    struct listener *l = listener_new(loop, &t, on_guest, &g);
+    int fds[6];
+    CHECK_INT(listener_backlog(l, 3), 0);
+    for (size_t i = 0; i < countof(fds); i++)
+        CHECK_INT(connect_unix(t.path, &fds[i]), i < 4 ? 0 : EAGAIN);
+    await(loop, &g, 4);
+    for (size_t i = 0; i < countof(fds); i++)
+        close(fds[i]);
+    stream_reset(g.stream);
+    listener_free(l);
+    loop_free(loop);
+    end_dir();
+}
+
+TEST(sock_listener_over_a_socket)
+{
+    begin_dir();
+    struct loop *loop = loop_new();
+    struct guest g = {0};
+    struct target t = in_dir("s");
+    int fd, bound = bind_unix(t.path);
+    CHECK_INT(fcntl(bound, F_SETFL, O_NONBLOCK), 0);
+    struct listener *l = listener_over(loop, bound, on_guest, &g);
+    CHECK(l);
+    CHECK_INT(connect_unix(t.path, &fd), 0);
+    await(loop, &g, 1);
+    stream_reset(g.stream);
+    close(fd);
+    listener_free(l);
+    CHECK_INT(fcntl(bound, F_GETFD), -1);
+    CHECK_INT(unlink(t.path), 0); /* the caller's */
+    CHECK(!listener_over(loop, socket(AF_UNIX, SOCK_DGRAM, 0), on_guest, &g));
+    CHECK_INT(errno, EOPNOTSUPP);
     loop_free(loop);
     end_dir();
 }
