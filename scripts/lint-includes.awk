@@ -1,9 +1,9 @@
 # Reads "file:line:#include …" lines and prints those that break a rule of ARCHITECTURE.md:
 # a layer includes only itself and what is to its right; one applet never another's headers;
-# a vendored header only its owner.
+# a vendored header only its owners.
 
 BEGIN {
-    owner["sodium.h"] = "core/key.c"
+    owner["sodium.h"] = "core/key.c core/base64.c"
     owner["yyjson.h"] = "core/json.c"
     owner["bearssl.h"] = "net/tls.c"
     may["core"] = "^core/"
@@ -35,7 +35,7 @@ function layer_of(path,    part, n) {
     if (header ~ /^bearssl/) vendored = "bearssl.h"
     if (header ~ /^sodium/) vendored = "sodium.h"
     if (vendored in owner) {
-        if (file != owner[vendored]) bad("only " owner[vendored] " includes it")
+        if (!index(" " owner[vendored] " ", " " file " ")) bad("belongs to " owner[vendored])
         next
     }
     if ($0 !~ /include[ \t]*"/) next

@@ -1,0 +1,25 @@
+#include "core/base64.h"
+
+#include <sodium.h>
+
+void base64_encode(char *text, const void *src, size_t len)
+{
+    sodium_bin2base64(text, BASE64_LEN(len) + 1, src, len, sodium_base64_VARIANT_ORIGINAL);
+}
+
+size_t base64_size(const char *text, size_t len)
+{
+    size_t size = len / 4 * 3;
+    for (int i = 1; i <= 2 && size > 0 && text[len - (size_t)i] == '='; i++)
+        size--;
+    return size;
+}
+
+int base64_decode(void *dst, const char *text, size_t len)
+{
+    size_t size, room = base64_size(text, len);
+    if (sodium_base642bin(dst, room, text, len, NULL, &size, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) != 0)
+        return -1;
+    return size == room ? 0 : -1;
+}
