@@ -14,17 +14,15 @@ import os
 import subprocess
 import unittest
 
-from machine import (DEADLINE, IS_ROOT, ROOT, Missing, World, arguments, each_process, end, free_port, owner,
-                     parent, program, state, system, until)
+from machine import (DEADLINE, IS_ROOT, STARTUP, TOOLS, Missing, World, each_process, end, free_port, parent,
+                     program, state, system, until)
 from program import Program
-from servers import (Echo, Http, Resetter, Server, Sink, Speaker, Wire, connect, exchange, read_all,
-                     read_exactly, reset)
+from servers import Echo, Server, Sink, Speaker, Wire, connect, exchange, read_all, read_exactly, reset
 
 __all__ = [
-    "DEADLINE", "IS_ROOT", "ROOT", "Echo", "Http", "Missing", "Program", "Resetter", "Server", "Sink",
-    "Speaker", "TestCase", "Wire", "arguments", "connect", "each_process", "end", "exchange", "free_port",
-    "owner", "parent", "program", "read_all", "read_exactly", "reset", "root_only", "state", "system",
-    "until", "world",
+    "DEADLINE", "IS_ROOT", "STARTUP", "TOOLS", "Echo", "Missing", "Server", "Sink", "Speaker", "TestCase",
+    "Wire", "connect", "each_process", "end", "exchange", "free_port", "parent", "program", "read_all",
+    "read_exactly", "reset", "root_only", "state", "system", "until",
 ]
 
 HOST = "testhost"  # what sshd's machine is called in the tests' ssh configuration

@@ -20,6 +20,15 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IS_ROOT = os.geteuid() == 0
 DEADLINE = 30  # seconds until an event that should come counts as missing
+TOOLS = ["sh", "head", "chmod", "mv", "mkdir", "uname"]  # all that may be needed of a host
+
+# What each login shell reads before it runs a command.
+STARTUP = {
+    "/bin/bash": ".bashrc",
+    "/bin/zsh": ".zshenv",
+    "/usr/bin/fish": ".config/fish/config.fish",
+    "/bin/tcsh": ".tcshrc",
+}
 
 
 class Missing(AssertionError):

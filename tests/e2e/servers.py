@@ -1,9 +1,8 @@
 """What forwards lead to and where they come from: servers as threads, clients, and a wire between the
-master's ssh and sshd that can be cut."""
+master's ssh and sshd that counts."""
 
 import contextlib
 import hashlib
-import http.server
 import socket
 import struct
 import threading
@@ -20,14 +19,20 @@ def reset(connection):
     connection.close()
 
 
+def family_of(where):
+    if isinstance(where, str):
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+
+
 class Server:
     """Listens on a loopback port, or on `path`; each connection is serve()d by a thread of its own."""
 
     def __init__(self, port=0, path=None, host="127.0.0.1"):
-        self.listener = socket.socket(socket.AF_UNIX if path else
-                                      socket.AF_INET6 if ":" in host else socket.AF_INET)
+        where = path or (host, port)
+        self.listener = socket.socket(family_of(where))
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(path or (host, port))
+        self.listener.bind(where)
         self.listener.listen(1024)
         self.port = None if path else self.listener.getsockname()[1]
         self.accepted = 0
@@ -102,48 +107,16 @@ class Speaker(Server):
             pass
 
 
-class Resetter(Server):
-    """Resets every connection once a byte has come."""
-
-    def serve(self, connection):
-        connection.recv(1)
-        reset(connection)
-
-
-class Http:
-    """Serves pages[path] (bytes) over HTTP/1.1."""
-
-    def __init__(self, pages, port=0):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                body = pages.get(self.path)
-                self.send_response(404 if body is None else 200)
-                self.send_header("Content-Length", str(len(body or b"")))
-                self.end_headers()
-                self.wfile.write(body or b"")
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 def connect(where, seconds=DEADLINE):
     """A connection to a loopback port, (host, port) or a unix path, as soon as there is one."""
+    if isinstance(where, int):
+        where = ("127.0.0.1", where)
+
     def attempt():
-        family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
-        s = socket.socket(family)
+        s = socket.socket(family_of(where))
         s.settimeout(seconds)
         try:
-            s.connect(("127.0.0.1", where) if isinstance(where, int) else where)
+            s.connect(where)
             return s
         except (ConnectionRefusedError, FileNotFoundError):
             s.close()
@@ -178,17 +151,14 @@ def exchange(where, data=b"ping"):
 
 
 class Wire(Server):
-    """A way to a port that can be cut, held and restored."""
+    """A way to a port that counts what passes."""
 
     def __init__(self, port):
         self.target = port
-        self.flows = threading.Event()
-        self.flows.set()
         self.passed = 0  # bytes, in both directions
         super().__init__()
 
     def serve(self, connection):
-        self.flows.wait()
         with socket.create_connection(("127.0.0.1", self.target)) as far:
             with self.lock:
                 self.open.add(far)
@@ -202,23 +172,6 @@ class Wire(Server):
     def _pump(self, source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                self.flows.wait()
                 sink.sendall(data)
                 self.passed += len(data)
             sink.shutdown(socket.SHUT_WR)
-
-    def hold(self):
-        """Nothing passes any more, and nobody is told: a cable was pulled."""
-        self.flows.clear()
-
-    def release(self):
-        self.flows.set()
-
-    def cut(self):
-        """Every connection is reset; new ones are taken."""
-        with self.lock:
-            connections = list(self.open)
-        for connection in connections:
-            with contextlib.suppress(OSError):
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-                connection.shutdown(socket.SHUT_RDWR)

@@ -15,15 +15,6 @@ import termios
 from harness import *
 
 SHELLS = ["/bin/sh", "/bin/dash", "/bin/bash", "/bin/zsh", "/usr/bin/fish", "/bin/tcsh", "/bin/csh"]
-TOOLS = ["sh", "head", "chmod", "mv", "mkdir", "uname"]  # all that may be needed of a host
-
-# What each shell reads before it runs a command, and how it says something there.
-STARTUP = {
-    "/bin/bash": ".bashrc",
-    "/bin/zsh": ".zshenv",
-    "/usr/bin/fish": ".config/fish/config.fish",
-    "/bin/tcsh": ".tcshrc",
-}
 
 
 def sha256(path):

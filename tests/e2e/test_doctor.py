@@ -7,14 +7,6 @@ import socket
 
 from harness import *
 
-# What each shell reads before it runs a command.
-STARTUP = {
-    "/bin/bash": ".bashrc",
-    "/bin/zsh": ".zshenv",
-    "/usr/bin/fish": ".config/fish/config.fish",
-    "/bin/tcsh": ".tcshrc",
-}
-TOOLS = ["sh", "head", "chmod", "mv", "mkdir", "uname"]
 LINE = re.compile(r"(ok|\?|warn|FAIL) +([a-z ]+?)  +(\S.*)")
 REMEDY = re.compile(r" {21}-> \S")
 

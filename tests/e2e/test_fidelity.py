@@ -26,11 +26,16 @@ class Fidelity(TestCase):
         super().setUp()
         self.ways = Ways(self, self.user())
 
-    def same(self, paths, act, expected):
+    def same(self, paths, act, expected, **name):
         """act(client, server) sees what is expected on each of the paths."""
         for path in paths:
-            with self.subTest(path.name), path.pair() as (client, server):
+            with self.subTest(path.name, **name), path.pair() as (client, server):
                 self.assertEqual(act(client, server), expected)
+
+    def same_from_either_end(self, paths, act, expected):
+        """act(near, far), with the client as the near end, and then with the server."""
+        self.same(paths, act, expected, near="client")
+        self.same(paths, lambda client, server: act(server, client), expected, near="server")
 
     @contextlib.contextmanager
     def stopped(self, pid):
@@ -80,7 +85,7 @@ class HalfClose(Fidelity):
 
     def test_much_is_read_after_the_own_end(self):
         """In each direction: 48 MiB, of which the reader's first byte is taken once the writer is held up."""
-        def pour(writer, reader):
+        def pour(reader, writer):
             reader.shutdown(socket.SHUT_WR)
             self.assertEqual(rest(writer), (b"", "end"))
             total = fill(writer)
@@ -91,9 +96,7 @@ class HalfClose(Fidelity):
             sender.join()
             return len(got) - total, hashlib.sha256(got).digest() == sent.digest(), how
 
-        expected = (48 << 20, True, "end")
-        self.same(self.ways.tcp, lambda client, server: pour(server, client), expected)
-        self.same(self.ways.tcp, lambda client, server: pour(client, server), expected)
+        self.same_from_either_end(self.ways.tcp, pour, (48 << 20, True, "end"))
 
     def send_blocks(self, connection, count, digest):
         for _ in range(count):
@@ -103,79 +106,65 @@ class HalfClose(Fidelity):
 
 
 class Reset(Fidelity):
-    def test_client_resets(self):
-        def act(client, server):
-            client.sendall(b"bye")
-            said = read_exactly(server, 3)
-            reset(client)
-            return said, rest(server)
+    def test_after_a_byte(self):
+        def act(near, far):
+            near.sendall(b"bye")
+            said = read_exactly(far, 3)
+            reset(near)
+            return said, rest(far)
 
-        self.same(self.ways.tcp, act, (b"bye", (b"", "reset")))
-
-    def test_server_resets(self):
-        def act(client, server):
-            server.sendall(b"bye")
-            said = read_exactly(client, 3)
-            reset(server)
-            return said, rest(client)
-
-        self.same(self.ways.tcp, act, (b"bye", (b"", "reset")))
+        self.same_from_either_end(self.ways.tcp, act, (b"bye", (b"", "reset")))
 
     def test_without_a_byte(self):
-        for first in "client", "server":
-            def act(client, server):
-                reset(client if first == "client" else server)
-                return rest(server if first == "client" else client)
+        def act(near, far):
+            reset(near)
+            return rest(far)
 
-            self.same(self.ways.tcp, act, (b"", "reset"))
+        self.same_from_either_end(self.ways.tcp, act, (b"", "reset"))
 
     def test_answer_to_a_half_close(self):
-        def act(client, server):
-            client.shutdown(socket.SHUT_WR)
-            self.assertEqual(rest(server), (b"", "end"))
-            reset(server)
-            return rest(client)
+        def act(near, far):
+            far.shutdown(socket.SHUT_WR)
+            self.assertEqual(rest(near), (b"", "end"))
+            reset(near)
+            return rest(far)
 
-        self.same(self.ways.tcp, act, (b"", "reset"))
+        self.same_from_either_end(self.ways.tcp, act, (b"", "reset"))
 
     def test_closed_with_bytes_unread(self):
         """What a kernel does when a program ends without having read everything."""
-        def act(client, server):
-            server.sendall(b"unread")
-            until(lambda: client.recv(1, socket.MSG_PEEK), "byte")
-            client.close()
-            return rest(server)
+        def act(near, far):
+            far.sendall(b"unread")
+            until(lambda: near.recv(1, socket.MSG_PEEK), "byte")
+            near.close()
+            return rest(far)
 
-        self.same(self.ways.tcp, act, (b"", "reset"))
+        self.same_from_either_end(self.ways.tcp, act, (b"", "reset"))
 
     def test_while_both_directions_are_full(self):
-        for first in "client", "server":
-            def act(client, server):
-                resetting, other = (client, server) if first == "client" else (server, client)
-                fill(client)
-                fill(server)
-                reset(resetting)
-                return rest(other)[1]
+        def act(near, far):
+            fill(near)
+            fill(far)
+            reset(near)
+            return rest(far)[1]
 
-            self.same(self.ways.tcp, act, "reset")
+        self.same_from_either_end(self.ways.tcp, act, "reset")
 
     def test_a_peer_that_is_gone(self):
         """It has closed, both ways: who goes on sending is told."""
-        for first in "client", "server":
-            def act(client, server):
-                gone, other = (client, server) if first == "client" else (server, client)
-                gone.close()
-                return rest(other), send_until_broken(other)
+        def act(near, far):
+            near.close()
+            return rest(far), send_until_broken(far)
 
-            self.same(self.ways.tcp + self.ways.mixed, act, ((b"", "end"), True))
+        self.same_from_either_end(self.ways.tcp + self.ways.mixed, act, ((b"", "end"), True))
 
     def test_unix_socket_ends(self):
         """There is no reset on unix sockets; the other end is told of an end all the same."""
-        def act(client, server):
-            reset(client)
-            return rest(server)[0]
+        def act(near, far):
+            reset(near)
+            return rest(far)[0]
 
-        self.same(self.ways.mixed, act, b"")
+        self.same_from_either_end(self.ways.mixed, act, b"")
 
 
 class Stop(TestCase):
@@ -249,16 +238,6 @@ class Target(Fidelity):
             return rest(client) == (BLOCK[:100000], "end")
 
         self.same(self.ways.tcp + self.ways.mixed, act, True)
-
-    def test_closes_on_a_client_that_has_spoken(self):
-        """Its kernel resets, for it has not read."""
-        def act(client, server):
-            client.sendall(b"hello")
-            until(lambda: server.recv(1, socket.MSG_PEEK), "byte")
-            server.close()
-            return rest(client)
-
-        self.same(self.ways.tcp, act, (b"", "reset"))
 
     def test_bytes_and_the_end_come_before_the_dial(self):
         """All that the client does is done before its connection is looked at, on the other side."""

@@ -40,6 +40,17 @@ def connections(pid):
     return held & open_here
 
 
+@contextlib.contextmanager
+def descriptors_at_first(count):
+    """What is started meanwhile may open so many until it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 class Limits(TestCase):
     """One master with two paths through it."""
 
@@ -51,9 +62,11 @@ class Limits(TestCase):
         self.target = self.listener.getsockname()[1]
         closed = free_port()
         self.ports, self.refusing = [free_port(), free_port()], [free_port(), free_port()]
-        self.master = self.connected(self.remote_user, *(
-            word for ports, target in ((self.ports, self.target), (self.refusing, closed))
-            for word in ("-L", f"{ports[0]}:127.0.0.1:{target}", "-R", f"{ports[1]}:127.0.0.1:{target}")))
+        forwards = [word for ports, target in ((self.ports, self.target), (self.refusing, closed))
+                    for word in ("-L", f"{ports[0]}:127.0.0.1:{target}", "-R", f"{ports[1]}:127.0.0.1:{target}")]
+        self.sshd.stop()  # which starts again under the limit, and the agent with it
+        with descriptors_at_first(1024):
+            self.master = self.connected(self.remote_user, *forwards)
         agent, = self.remote_user.agents()
         self.pids = {"master": self.master.pid, "agent": agent}
         self.paths = [Path(name, ("127.0.0.1", port), self.listener)
@@ -81,7 +94,6 @@ class Limits(TestCase):
         """Neither end holds more than so many bytes."""
         for name, size in self.resident().items() if self.measured else ():
             self.assertLess(size, bound, name)
-
 
     def await_memory(self, bound):
         """Both have given back what they do not need any more."""
