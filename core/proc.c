@@ -10,20 +10,31 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "core/mem.h"
 
 static struct rlimit files_at_start; /* rlim_max 0: never raised */
 
+static bool raise_files(const struct rlimit *now, rlim_t to)
+{
+    struct rlimit raised = {to, to};
+    if (setrlimit(RLIMIT_NOFILE, &raised) < 0)
+        return false;
+    files_at_start = *now;
+    return true;
+}
+
 void proc_raise_files(void)
 {
     struct rlimit now;
-    if (getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_cur == now.rlim_max)
+    if (getrlimit(RLIMIT_NOFILE, &now) < 0)
         return;
-    struct rlimit raised = {now.rlim_max, now.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
-        files_at_start = now;
+    if (now.rlim_max < PROC_FILES_WANTED && raise_files(&now, PROC_FILES_WANTED))
+        return;
+    if (now.rlim_cur < now.rlim_max)
+        raise_files(&now, now.rlim_max);
 }
 
 /* ---- in the child ---- */
@@ -61,6 +72,18 @@ static int place_descriptors(const struct proc_spec *spec)
     return 0;
 }
 
+/* What keeps the parent from being killed for want of memory is not meant for what it runs. */
+static void be_killable(void)
+{
+    static const char path[] = "/proc/self/oom_score_adj";
+    char sign = 0;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && read(fd, &sign, 1) == 1 && sign == '-')
+        (void)!pwrite(fd, "0", 1, 0);
+    if (fd >= 0)
+        close(fd);
+}
+
 static int prepare(const struct proc_spec *spec)
 {
     if (place_descriptors(spec) < 0)
@@ -71,6 +94,7 @@ static int prepare(const struct proc_spec *spec)
         return -1;
     if (spec->dir && chdir(spec->dir) < 0)
         return -1;
+    be_killable();
     return files_at_start.rlim_max ? setrlimit(RLIMIT_NOFILE, &files_at_start) : 0;
 }
 
@@ -144,6 +168,16 @@ pid_t proc_spawn(const struct proc_spec *spec)
     return error ? -1 : pid;
 }
 
+/* A terminal of UTF-8 erases whole characters. */
+static int speak_utf8(int terminal)
+{
+    struct termios mode;
+    if (tcgetattr(terminal, &mode) < 0)
+        return -1;
+    mode.c_iflag |= IUTF8;
+    return tcsetattr(terminal, TCSANOW, &mode);
+}
+
 int proc_pty(uint16_t rows, uint16_t cols, int *main_end, int *child_end)
 {
     char name[64];
@@ -156,7 +190,7 @@ int proc_pty(uint16_t rows, uint16_t cols, int *main_end, int *child_end)
         return -1;
     }
     cleanup_fd int inner = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (inner < 0 || proc_pty_resize(outer, rows, cols) < 0)
+    if (inner < 0 || proc_pty_resize(outer, rows, cols) < 0 || speak_utf8(inner) < 0)
         return -1;
     *main_end = steal_fd(&outer);
     *child_end = steal_fd(&inner);

@@ -23,13 +23,15 @@ struct proc_spec {
 /* The child's pid once exec has succeeded, or -1 with the errno of what failed (ENOENT: no
  * such program). Signals are unblocked and at their defaults in the child; descriptors other
  * than 0, 1, 2 must be close-on-exec. The limit on open files is the one that the process
- * was started with. */
+ * was started with; a negative oom_score_adj of the parent's is 0 in the child. */
 pid_t proc_spawn(const struct proc_spec *spec);
 
-/* Raises the soft limit on open files to the hard one, for this process alone. */
+/* Raises the soft limit on open files to the hard one, for this process alone; and a hard one
+ * below PROC_FILES_WANTED to that, where the process may (root). */
+#define PROC_FILES_WANTED 16384
 void proc_raise_files(void);
 
-/* A pseudo-terminal: 0 and both ends, close-on-exec; -1 with errno. */
+/* A pseudo-terminal that knows of UTF-8: 0 and both ends, close-on-exec; -1 with errno. */
 int proc_pty(uint16_t rows, uint16_t cols, int *main_end, int *child_end);
 int proc_pty_resize(int main_end, uint16_t rows, uint16_t cols);
 

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "core/buf.h"
@@ -311,27 +312,89 @@ TEST(proc_session)
     CHECK_INT(session, pid);
 }
 
-static int story_limits(int to_parent)
+/* What the hard limit ought to be raised to: that takes a capability, which root may lack. */
+static rlim_t wanted_files(const struct rlimit *now)
 {
-    struct rlimit low, raised;
-    getrlimit(RLIMIT_NOFILE, &low);
-    low.rlim_cur = 200;
-    setrlimit(RLIMIT_NOFILE, &low);
+    struct rlimit raised = {PROC_FILES_WANTED, PROC_FILES_WANTED};
+    if (now->rlim_max >= PROC_FILES_WANTED || setrlimit(RLIMIT_NOFILE, &raised) < 0)
+        return now->rlim_max;
+    setrlimit(RLIMIT_NOFILE, now);
+    return PROC_FILES_WANTED;
+}
+
+static int limits(int to_parent, struct rlimit before)
+{
+    struct rlimit raised;
+    if (setrlimit(RLIMIT_NOFILE, &before) < 0)
+        return 96;
+    rlim_t wanted = wanted_files(&before);
     proc_raise_files();
     proc_raise_files();
     getrlimit(RLIMIT_NOFILE, &raised);
-    if (raised.rlim_cur != low.rlim_max || raised.rlim_max != low.rlim_max)
+    if (raised.rlim_cur != wanted || raised.rlim_max != wanted)
         return 97;
-    struct proc_spec spec = {
-        .argv = SH("ulimit -Sn"), .in = PROC_NULL, .out = to_parent, .err = PROC_NULL};
+    struct proc_spec spec = {.argv = SH("echo $(ulimit -Sn) $(ulimit -Hn)"),
+                             .in = PROC_NULL,
+                             .out = to_parent,
+                             .err = PROC_NULL};
     return run_spec(&spec);
+}
+
+static int story_low_limits(int to_parent)
+{
+    return limits(to_parent, (struct rlimit){200, 300});
+}
+
+static int story_soft_limit(int to_parent)
+{
+    struct rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    before.rlim_cur = 200;
+    return limits(to_parent, before);
 }
 
 TEST(proc_limit_on_files)
 {
     char *told;
-    CHECK_INT(in_a_fork(story_limits, &told), 0);
-    CHECK_STR(told, "200\n");
+    CHECK_INT(in_a_fork(story_low_limits, &told), 0);
+    CHECK_STR(told, "200 300\n"); /* a child's are as they were */
+    free(told);
+    CHECK_INT(in_a_fork(story_soft_limit, &told), 0);
+    CHECK(strncmp(told, "200 ", 4) == 0);
+    free(told);
+}
+
+static int oom_score(int to_parent, const char *own)
+{
+    cleanup_fd int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (write(fd, own, strlen(own)) < 0)
+        return 77;
+    struct proc_spec spec = {.argv = WORDS("cat", "/proc/self/oom_score_adj"),
+                             .in = PROC_NULL,
+                             .out = to_parent,
+                             .err = PROC_NULL};
+    return run_spec(&spec);
+}
+
+static int story_spared(int to_parent)
+{
+    return oom_score(to_parent, "-900");
+}
+
+static int story_not_spared(int to_parent)
+{
+    return oom_score(to_parent, "900");
+}
+
+TEST(proc_children_are_not_spared)
+{
+    char *told;
+    int code = in_a_fork(story_spared, &told);
+    CHECK(code == 0 || code == 77); /* not everybody may be spared */
+    CHECK_STR(told, code == 0 ? "0\n" : "");
+    free(told);
+    CHECK_INT(in_a_fork(story_not_spared, &told), 0);
+    CHECK_STR(told, "900\n");
     free(told);
 }
 
@@ -339,7 +402,10 @@ TEST(proc_pty_has_a_size)
 {
     int outer, inner;
     struct winsize size = {0};
+    struct termios mode = {0};
     CHECK_INT(proc_pty(30, 100, &outer, &inner), 0);
+    CHECK_INT(tcgetattr(inner, &mode), 0);
+    CHECK(mode.c_iflag & IUTF8);
     CHECK_INT(ioctl(inner, TIOCGWINSZ, &size), 0);
     CHECK_INT(size.ws_row, 30);
     CHECK_INT(size.ws_col, 100);
