@@ -4,6 +4,7 @@ to be the same on all of them."""
 import contextlib
 import os
 import select
+import signal
 import socket
 
 from machine import DEADLINE, free_port
@@ -81,6 +82,15 @@ class Ways:
     def dialler(self, path):
         """Who connects to the target of a forward."""
         return self.agent if path is self.local else self.master.pid
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def instrumented(test):

@@ -15,7 +15,7 @@ import unittest
 
 from harness import (DEADLINE, Speaker, TestCase, connect, exchange, free_port, read_all, read_exactly, reset,
                      root_only, until)
-from paths import Path, Ways, fate, fill, listening, rest, send_until_broken
+from paths import Path, Ways, fate, fill, listening, rest, send_until_broken, stopped
 from socks import Socks
 
 BLOCK = random.Random(1).randbytes(1 << 20)
@@ -36,14 +36,6 @@ class Fidelity(TestCase):
         """act(near, far), with the client as the near end, and then with the server."""
         self.same(paths, act, expected, near="client")
         self.same(paths, lambda client, server: act(server, client), expected, near="server")
-
-    @contextlib.contextmanager
-    def stopped(self, pid):
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
 
 class HalfClose(Fidelity):
@@ -244,7 +236,7 @@ class Target(Fidelity):
         for early in b"", BLOCK[:100000]:
             for path in self.ways.tcp[1:] + self.ways.mixed[1:]:
                 with self.subTest(path.name, early=len(early)):
-                    with self.stopped(self.ways.dialler(path)):
+                    with stopped(self.ways.dialler(path)):
                         client = path.connect()
                         client.sendall(early)
                         client.shutdown(socket.SHUT_WR)
@@ -282,7 +274,7 @@ class Target(Fidelity):
         """The target sees no connection, or one that is reset; never one that ends properly."""
         for path in self.ways.tcp[1:]:
             with self.subTest(path.name):
-                with self.stopped(self.ways.dialler(path)):
+                with stopped(self.ways.dialler(path)):
                     client = path.connect()
                     client.sendall(b"never mind")
                     reset(client)

@@ -4,11 +4,12 @@ import contextlib
 import os
 import resource
 import socket
+import struct
 import sys
 import unittest
 
-from harness import TestCase, connect, free_port, until
-from paths import Path, fate, fill, instrumented, listening, rest
+from harness import TestCase, connect, free_port, read_exactly, until
+from paths import Path, fate, fill, instrumented, listening, rest, stopped
 from traffic import Traffic
 
 CONNECTIONS = 100_000
@@ -136,17 +137,34 @@ class AtOnce(Limits):
             self.skipTest("sanitizers take memory of their own")
         self.assertLess(resident(self.pids["agent"]), IDLE)
 
+    def open_at_once(self, path, here, there):
+        """Half of OPEN, asked for by one side before the other looks at the first: clients and servers."""
+        before = len(connections(self.pids[here]))
+        with stopped(self.pids[there]):
+            clients = [path.connect() for _ in range(OPEN // 2)]
+            until(lambda: len(connections(self.pids[here])) == before + OPEN // 2, "acceptance of all")
+        servers = [path.accept() for _ in clients]
+        return clients, servers
+
+    def paired(self, clients, servers):
+        """Each client with its own server, whatever the order they came in."""
+        for i, client in enumerate(clients):
+            client.sendall(struct.pack("!H", i))
+        return [(clients[struct.unpack("!H", read_exactly(server, 2))[0]], server) for server in servers]
+
     def test_two_thousand_at_once(self):
         """Half of them through -L, half through -R; all are open before the first byte is sent."""
         self.allow_descriptors(2 * OPEN + 200)
         self.warm_up()
         traffic = Traffic()
         self.addCleanup(traffic.close)
-        for i in range(OPEN):
-            path = self.paths[i % 2]
-            traffic.add(f"{path.name} {i}", path.connect(), path.accept(), 60_000)
+        local, remote = self.paths
+        ends = [self.open_at_once(local, "master", "agent"), self.open_at_once(remote, "agent", "master")]
         for name, pid in self.pids.items():
             self.assertEqual(len(connections(pid)), OPEN, name)
+        for path, (clients, servers) in zip(self.paths, ends):
+            for i, pair in enumerate(self.paired(clients, servers)):
+                traffic.add(f"{path.name} {i}", *pair, 60_000)
         traffic.run()
         self.assertEqual(traffic.moved, traffic.total)
         traffic.close()
