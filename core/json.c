@@ -129,6 +129,17 @@ int json_get_int(const struct json_value *v, const char *key, int64_t *out)
     return json_int(json_get(v, key), out);
 }
 
+int json_get_uint(const struct json_value *v, const char *key, uint64_t *out)
+{
+    yyjson_val *member = val_of(json_get(v, key));
+    if (!member)
+        return 0;
+    if (!yyjson_is_uint(member))
+        return -1;
+    *out = yyjson_get_uint(member);
+    return 1;
+}
+
 int json_get_bool(const struct json_value *v, const char *key, bool *out)
 {
     yyjson_val *member = val_of(json_get(v, key));

@@ -26,6 +26,8 @@ const char *json_get_str(const struct json_value *v, const char *key);
 /* 1 and *out set; 0 when absent; -1 when it is not an integer in int64's range. */
 int json_int(const struct json_value *v, int64_t *out);
 int json_get_int(const struct json_value *v, const char *key, int64_t *out);
+/* The same for 0 to UINT64_MAX. */
+int json_get_uint(const struct json_value *v, const char *key, uint64_t *out);
 /* 1 and *out set; 0 when absent; -1 when it is not a boolean. */
 int json_get_bool(const struct json_value *v, const char *key, bool *out);
 

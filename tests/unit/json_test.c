@@ -168,6 +168,27 @@ TEST(json_integers)
     json_free(doc);
 }
 
+TEST(json_unsigned)
+{
+    struct json *doc = parsed("{\"max\":18446744073709551615,\"over\":18446744073709551616,"
+                              "\"zero\":0,\"less\":-1,\"real\":1.0,\"text\":\"1\",\"null\":null}");
+    const struct json_value *v = json_root(doc);
+    uint64_t n = 5;
+    CHECK_INT(json_get_uint(v, "zero", &n), 1);
+    CHECK(n == 0);
+    CHECK_INT(json_get_uint(v, "max", &n), 1);
+    CHECK(n == UINT64_MAX);
+    n = 5;
+    CHECK_INT(json_get_uint(v, "over", &n), -1);
+    CHECK_INT(json_get_uint(v, "less", &n), -1);
+    CHECK_INT(json_get_uint(v, "real", &n), -1);
+    CHECK_INT(json_get_uint(v, "text", &n), -1);
+    CHECK_INT(json_get_uint(v, "null", &n), 0);
+    CHECK_INT(json_get_uint(v, "absent", &n), 0);
+    CHECK_INT(n, 5);
+    json_free(doc);
+}
+
 TEST(json_walks)
 {
     struct json *doc =
