@@ -36,10 +36,12 @@ static const struct applet *find(const char *name)
     return NULL;
 }
 
-/* Which applet a link of that name is. */
+/* Which applet a link of that name is; an initramfs has it as /init. */
 static const struct applet *find_link(const char *argv0)
 {
     const char *slash = strrchr(argv0, '/'), *base = slash ? slash + 1 : argv0;
+    if (strcmp(base, "init") == 0)
+        return find("guest-agent");
     return find(strncmp(base, "berth-", 6) == 0 ? base + 6 : base);
 }
 
@@ -47,7 +49,7 @@ static int print_applets(FILE *to)
 {
     fprintf(to, "berth %s: every user an agent of their own\n\n", berth_version());
     for (size_t i = 0; i < countof(applets); i++)
-        fprintf(to, "  berth %-8s  %s\n", applets[i].name, applets[i].help);
+        fprintf(to, "  berth %-11s  %s\n", applets[i].name, applets[i].help);
     fprintf(to, "\n"
                 "  berth APPLET --help         how to use it, with examples\n"
                 "  berth --list                the applets' names\n"
