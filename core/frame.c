@@ -54,6 +54,14 @@ enum frame_status frame_read(struct frame_reader *r, struct stream *s, struct fr
     return status;
 }
 
+void frame_begin(struct stream *s, size_t len)
+{
+    uint8_t header[HEADER_LEN];
+    struct writer w = writer_to(header, sizeof header);
+    write_u32(&w, (uint32_t)len);
+    stream_write(s, header, sizeof header);
+}
+
 /* One frame whose payload is `head` and then `body`, which may be empty. */
 static void write_parts(struct stream *s, const struct iovec *head, const struct iovec *body)
 {

@@ -35,6 +35,8 @@ enum frame_status frame_feed(struct frame_reader *r, const uint8_t *in, size_t *
 /* The same from a stream's waiting bytes, consuming exactly the frame's. */
 enum frame_status frame_read(struct frame_reader *r, struct stream *s, struct frame *out);
 
+/* Writes a frame's header alone: whoever calls it then writes exactly that many bytes. */
+void frame_begin(struct stream *s, size_t len);
 /* Writes one frame. `len` is 1 to what the peer takes. */
 void frame_write(struct stream *s, const void *payload, size_t len);
 /* Writes a data frame; len 0 is the channel's end of file. len < FRAME_LIMIT. */

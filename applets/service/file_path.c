@@ -1,9 +1,21 @@
 #include "applets/service/file_path.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/mem.h"
 #include "core/paths.h"
+
+static const char *const problems[] = {
+    [FILE_IRREGULAR - FILE_IRREGULAR] = "not a regular file",
+    [FILE_ENDLESS - FILE_IRREGULAR] = "gives no size and holds more than 32 MiB; use a command",
+};
+static_assert(countof(problems) == FILE_PROBLEMS_END - FILE_IRREGULAR, "a text for each");
+static_assert(FILE_IRREGULAR > EHWPOISON && FILE_PROBLEMS_END <= 256, "no errno, one byte");
 
 char *file_path(const char *text)
 {
@@ -17,10 +29,53 @@ char *file_path(const char *text)
     return xasprintf("%s/%s", home, text);
 }
 
+/* What keeps a field from being a path. */
+static const char *flaw(const struct json_value *field, const char *text)
+{
+    if (!field)
+        return "is missing";
+    if (!text)
+        return "is no text, or has a NUL inside";
+    if (!*text)
+        return "is empty";
+    return strlen(text) < PATH_MAX ? NULL : "is too long (4095 bytes at most)";
+}
+
+char *file_path_asked(struct request *r, const char *key)
+{
+    const struct json_value *field = json_get(r->message.body, key);
+    const char *text = json_str(field), *why = flaw(field, text);
+    if (!why)
+        return file_path(text);
+    request_fail(r, ERR_INVALID_REQUEST, "%s: %s %s", message_name(r->message.type), key, why);
+    return NULL;
+}
+
+int file_open(const char *path, int *fd, struct stat *st)
+{
+    cleanup_fd int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    *fd = -1;
+    if (file < 0)
+        return errno == ENXIO ? FILE_IRREGULAR : errno; /* a socket */
+    if (fstat(file, st) != 0)
+        return errno;
+    if (!S_ISREG(st->st_mode))
+        return FILE_IRREGULAR;
+    *fd = steal_fd(&file);
+    return 0;
+}
+
+/* These requests have the codes of the guest protocol, which knows nothing of networks. */
+static enum error_code code_of(int error)
+{
+    enum error_code code = error_code_of_errno(error);
+    return code <= ERR_INTERNAL ? code : ERR_IO;
+}
+
 void file_fail(struct request *r, const char *path, int error)
 {
-    if (error == FILE_IRREGULAR)
-        request_fail(r, ERR_INVALID_REQUEST, "%s: not a regular file", path);
+    if (error >= FILE_IRREGULAR)
+        request_fail(r, ERR_INVALID_REQUEST, "%s: %s", path, problems[error - FILE_IRREGULAR]);
     else
-        request_fail(r, error_code_of_errno(error), "%s: %s", path, strerror(error));
+        request_fail(r, code_of(error), "%s: %s", path, strerror(error));
 }

@@ -2,14 +2,31 @@
 #ifndef SERVICE_FILE_PATH_H
 #define SERVICE_FILE_PATH_H
 
+#include <sys/stat.h>
+
 #include "applets/service/service.h"
 
 /* Absolute heap text: absolute paths as they are, "~", "~/x" and relative ones in $HOME. */
 char *file_path(const char *text);
+/* The same from a field of the request; NULL: there is no path in it, and the request was
+ * refused for that. */
+char *file_path_asked(struct request *r, const char *key);
 
-/* In place of an errno: it is a directory, a device, a fifo or a socket. */
-#define FILE_IRREGULAR (-1)
-/* Answers with an Error. `error`: an errno, or the above. */
+/* The most that is carried inside of a message, or read from a file that gives no size, bytes. */
+#define FILE_SIZE_LIMIT ((int64_t)32 << 20)
+
+/* What is wrong with a file, in place of an errno: larger than any, and fit for an exit status. */
+enum file_problem {
+    FILE_IRREGULAR = 200, /* a directory, a device, a fifo or a socket */
+    FILE_ENDLESS,         /* gives no size, and holds more than FILE_SIZE_LIMIT */
+    FILE_PROBLEMS_END
+};
+
+/* Opens a regular file for reading, and waits for nobody on the way. 0, an errno or
+ * FILE_IRREGULAR, then *fd is -1. */
+int file_open(const char *path, int *fd, struct stat *st);
+
+/* Answers with an Error. `error`: an errno or a file_problem. */
 void file_fail(struct request *r, const char *path, int error);
 
 #endif
