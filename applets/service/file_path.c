@@ -79,3 +79,9 @@ void file_fail(struct request *r, const char *path, int error)
     else
         request_fail(r, code_of(error), "%s: %s", path, strerror(error));
 }
+
+void file_fail_large(struct request *r, int64_t size, const char *instead)
+{
+    request_fail(r, ERR_INVALID_REQUEST, "file too large: %lld bytes (max 32 MiB)%s%s",
+                 (long long)size, instead ? "; any size by " : "", instead ? instead : "");
+}

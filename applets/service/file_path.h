@@ -28,5 +28,8 @@ int file_open(const char *path, int *fd, struct stat *st);
 
 /* Answers with an Error. `error`: an errno or a file_problem. */
 void file_fail(struct request *r, const char *path, int error);
+/* Likewise of `size` bytes that are more than FILE_SIZE_LIMIT. `instead`: the request that takes
+ * as many; NULL: there is none. */
+void file_fail_large(struct request *r, int64_t size, const char *instead);
 
 #endif

@@ -35,7 +35,8 @@ struct service_row {
 #define SERVICE_ROWS                                                                               \
     {MSG_PING, serve_ping}, {MSG_DIAL, serve_dial}, {MSG_EXEC, serve_exec},                        \
         {MSG_EXEC_STREAM, serve_exec_stream}, {MSG_FILE_GET, serve_file_get},                      \
-        {MSG_FILE_PUT, serve_file_put},                                                            \
+        {MSG_FILE_PUT, serve_file_put}, {MSG_FILE_READ, serve_file_read},                          \
+        {MSG_FILE_DOWNLOAD, serve_file_download},                                                  \
     {                                                                                              \
         MSG_SYNC, serve_sync                                                                       \
     }
@@ -104,6 +105,6 @@ void service_dial(struct request *r, const struct target *target, struct relay_c
 
 /* The handlers, one file each but Ping. */
 service_fn serve_ping, serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put,
-    serve_sync;
+    serve_file_read, serve_file_download, serve_sync;
 
 #endif
