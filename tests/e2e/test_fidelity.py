@@ -142,6 +142,17 @@ class Reset(Fidelity):
 
         self.same_from_either_end(self.ways.tcp, act, "reset")
 
+    def test_by_who_has_ended_while_the_other_is_held_up(self):
+        """Its end was told before; that it takes no more must be told, too."""
+        def act(near, far):
+            near.shutdown(socket.SHUT_WR)
+            ended = rest(far)
+            fill(far)
+            reset(near)
+            return ended, send_until_broken(far)
+
+        self.same_from_either_end(self.ways.tcp, act, ((b"", "end"), True))
+
     def test_a_peer_that_is_gone(self):
         """It has closed, both ways: who goes on sending is told."""
         def act(near, far):
