@@ -102,7 +102,7 @@ static mode_t type_of(int dir, const struct dirent *entry)
 {
     struct stat st;
     if (entry->d_type != DT_UNKNOWN)
-        return DTTOIF(entry->d_type);
+        return (mode_t)entry->d_type << 12; /* DTTOIF(), whose sign the compilers dispute */
     return fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_mode & S_IFMT;
 }
 
