@@ -61,7 +61,8 @@ class TestCase(unittest.TestCase):
 
     def _check_reports(self):
         reports = self.world.take_reports()
-        self.assertEqual(reports, "", "a sanitizer has something to say")
+        if reports:
+            self.fail("a sanitizer has something to say:\n" + reports)
 
     @property
     def sshd(self):

@@ -133,6 +133,13 @@ def fate(where, *acts):
         return b"", "reset"
 
 
+def is_told(connection):
+    """Whether a reset is heard of without reading or writing."""
+    watch = select.poll()
+    watch.register(connection, 0)
+    return bool(watch.poll(DEADLINE * 1000))
+
+
 def send_until_broken(connection):
     """Sends bit by bit until the other end's refusal is known; True."""
     watch = select.poll()

@@ -13,9 +13,9 @@ import subprocess
 import threading
 import unittest
 
-from harness import (DEADLINE, Speaker, TestCase, connect, exchange, free_port, read_all, read_exactly, reset,
-                     root_only, until)
-from paths import Path, Ways, fate, fill, listening, rest, send_until_broken, stopped
+from harness import (DEADLINE, Echo, Speaker, TestCase, connect, exchange, free_port, read_all, read_exactly,
+                     reset, root_only, until)
+from paths import Path, Ways, fate, fill, is_told, listening, rest, send_until_broken, stopped
 from socks import Socks
 
 BLOCK = random.Random(1).randbytes(1 << 20)
@@ -134,13 +134,14 @@ class Reset(Fidelity):
         self.same_from_either_end(self.ways.tcp, act, (b"", "reset"))
 
     def test_while_both_directions_are_full(self):
+        """It is told before anything is read."""
         def act(near, far):
             fill(near)
             fill(far)
             reset(near)
-            return rest(far)[1]
+            return is_told(far), rest(far)[1]
 
-        self.same_from_either_end(self.ways.tcp, act, "reset")
+        self.same_from_either_end(self.ways.tcp, act, (True, "reset"))
 
     def test_by_who_has_ended_while_the_other_is_held_up(self):
         """Its end was told before; that it takes no more must be told, too."""
@@ -447,12 +448,12 @@ class SocksProxy(TestCase):
 
     def test_all_in_one_piece(self):
         """A client that waits for nothing: its request, its data and its end come at once."""
-        echo = self.server(Speaker("hello"))
+        echo = self.server(Echo())
         with connect(self.port) as client:
             client.sendall(b"\5\1\0" + b"\5\1\0\1\x7f\0\0\1" + echo.port.to_bytes(2, "big") + b"data")
             client.shutdown(socket.SHUT_WR)
             data, how = rest(client)
-            self.assertEqual((data[:4], data[-5:], how), (b"\5\0\5\0", b"hello", "end"))
+            self.assertEqual((data[:4], data[12:], how), (b"\5\0\5\0", b"data", "end"))
 
 
 if __name__ == "__main__":
