@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "applets/service/control.h"
+#include "applets/service/workload.h"
 #include "core/stream.h"
 
 #define AGENT_IDLE_MS (10u * 60 * 1000) /* the agent outlives its last master so long */
@@ -13,6 +14,7 @@
 struct agent {
     struct loop *loop;
     struct control *control;
+    struct workload workload; /* of all its masters' requests */
     struct client *clients;
     struct carrier *carriers; /* not yet with a session */
     struct report *reports;   /* being collected */

@@ -158,6 +158,7 @@ struct client *client_new(struct agent *agent, const uint8_t id[static SESSION_L
     c->session = session_new(agent->loop, SESSION_AGENT, id, &session_events, c);
     service_init(&c->service, agent->loop);
     c->service.version = berth_version();
+    c->service.workload = &agent->workload;
     loop_timer_init(agent->loop, &c->grace, on_grace, c);
     loop_timer_set(&c->grace, c->idle_ms);
     c->next = agent->clients;

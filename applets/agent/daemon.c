@@ -160,6 +160,7 @@ static void forget_ssh(void)
 
 static void serve(struct agent *agent)
 {
+    workload_init(&agent->workload, agent->loop);
     loop_timer_init(agent->loop, &agent->idle, on_idle, agent);
     loop_signal(agent->loop, SIGTERM, on_signal, agent);
     loop_signal(agent->loop, SIGINT, on_signal, agent);
@@ -170,6 +171,7 @@ static void serve(struct agent *agent)
     loop_run(agent->loop);
     while (agent->clients)
         client_free(agent->clients);
+    workload_fini(&agent->workload);
     report_end_all(agent);
     carrier_free_all(agent);
     loop_timer_del(&agent->idle);

@@ -204,6 +204,12 @@ static void release(struct child *c)
     c->terminal = -1;
 }
 
+void child_kill(struct child *c)
+{
+    c->overdue = true;
+    child_free(c);
+}
+
 void child_free(struct child *c)
 {
     if (!c || c->freed)
@@ -302,7 +308,7 @@ static int spawn(struct child *c, const struct command *command)
     const struct proc_spec spec = {
         .file = command->file,
         .argv = command->argv,
-        .env = command->env,
+        .env = command->env.pairs,
         .dir = command->dir,
         .in = theirs.in,
         .out = theirs.out,
@@ -340,7 +346,7 @@ static enum error_code code_of_spawn(int error)
     case EAGAIN:
     case EMFILE:
     case ENFILE: return ERR_INTERNAL;
-    default: return error_code_of_errno(error);
+    default: return fault_code(error);
     }
 }
 
@@ -365,4 +371,12 @@ struct child *child_start(struct loop *loop, const struct command *command,
 pid_t child_pid(const struct child *c)
 {
     return c->pid;
+}
+
+int child_signal(const struct child *c, int signo)
+{
+    if (!c->exited)
+        return kill(-c->pid, signo);
+    errno = ESRCH;
+    return -1;
 }

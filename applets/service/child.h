@@ -33,8 +33,13 @@ struct child *child_start(struct loop *loop, const struct command *command,
 /* No event comes after it. A command that still runs gets SIGHUP, as a group, and SIGKILL
  * after CHILD_GRACE_MS; its exit is collected by the loop. NULL is fine. */
 void child_free(struct child *c);
+/* The same without the SIGHUP and the grace. */
+void child_kill(struct child *c);
 
 pid_t child_pid(const struct child *c);
+/* To its whole group: 0, or -1 with errno. ESRCH: its own process has ended, and by now the
+ * group's number may be another's. */
+int child_signal(const struct child *c, int signo);
 
 /* Standard input. What is written beyond the room is kept. Once nothing reads it any more,
  * or there is none, the room is unlimited and what is written is dropped. */

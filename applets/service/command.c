@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <pwd.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,41 +11,14 @@
 #include "applets/service/file_path.h"
 #include "core/mem.h"
 
-#define ROWS    24
-#define COLS    80
-#define ENV_MAX 4096 /* variables that a request may set */
+#define ROWS 24
+#define COLS 80
 
-static const char name_start[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
-static const char name_more[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
-static const char *const refused[] = {"PATH", "IFS", "ENV", "BASH_ENV"};
-
-int fault_set(struct fault *f, enum error_code code, const char *fmt, ...)
+static void list_add(char ***list, size_t at, const char *text)
 {
-    va_list ap;
-    va_start(ap, fmt);
-    f->code = code;
-    vsnprintf(f->text, sizeof f->text, fmt, ap);
-    va_end(ap);
-    return -1;
-}
-
-/* Lists of strings that end with NULL. */
-
-static size_t list_len(char *const *list)
-{
-    size_t n = 0;
-    while (list && list[n])
-        n++;
-    return n;
-}
-
-/* Takes `text`. */
-static void list_add(char ***list, char *text)
-{
-    size_t n = list_len(*list);
-    *list = xrealloc(*list, (n + 2) * sizeof **list);
-    (*list)[n] = text;
-    (*list)[n + 1] = NULL;
+    *list = xrealloc(*list, (at + 2) * sizeof **list);
+    (*list)[at] = xstrdup(text);
+    (*list)[at + 1] = NULL;
 }
 
 static void list_free(char **list)
@@ -55,66 +26,6 @@ static void list_free(char **list)
     for (size_t i = 0; list && list[i]; i++)
         free(list[i]);
     free(list);
-}
-
-/* The environment. */
-
-static void inherit_env(struct command *c)
-{
-    size_t n = list_len(environ);
-    c->env = xcalloc(n + 1, sizeof *c->env);
-    for (size_t i = 0; i < n; i++)
-        c->env[i] = xstrdup(environ[i]);
-}
-
-/* Takes `pair`. */
-static void put_env(struct command *c, char *pair, size_t name_len)
-{
-    for (char **at = c->env; at && *at; at++) {
-        if (strncmp(*at, pair, name_len + 1) == 0) {
-            free(*at);
-            *at = pair;
-            return;
-        }
-    }
-    list_add(&c->env, pair);
-}
-
-static bool is_refused(const char *name)
-{
-    for (size_t i = 0; i < countof(refused); i++)
-        if (strcmp(refused[i], name) == 0)
-            return true;
-    return strncmp(name, "LD_", 3) == 0;
-}
-
-int command_setenv(struct command *c, const char *name, const char *value, struct fault *why)
-{
-    size_t len = strlen(name);
-    if (strspn(name, name_start) == 0 || strspn(name, name_more) != len)
-        return fault_set(why, ERR_INVALID_REQUEST, "env: \"%s\" is not a name", name);
-    if (is_refused(name))
-        return fault_set(why, ERR_INVALID_REQUEST, "env: %s cannot be set", name);
-    put_env(c, xasprintf("%s=%s", name, value), len);
-    return 0;
-}
-
-static int read_env(struct command *c, const struct json_value *body, struct fault *why)
-{
-    const struct json_value *env = json_get(body, "env");
-    inherit_env(c);
-    if (env && !json_is_object(env))
-        return fault_set(why, ERR_INVALID_REQUEST, "env: not an object");
-    if (json_count(env) > ENV_MAX)
-        return fault_set(why, ERR_INVALID_REQUEST, "env: more than %d names", ENV_MAX);
-    for (struct json_iter it = json_iter(env); json_next(&it);) {
-        const char *value = json_str(it.value);
-        if (!value)
-            return fault_set(why, ERR_INVALID_REQUEST, "env: %s is not a string", it.key);
-        if (command_setenv(c, it.key, value, why) != 0)
-            return -1;
-    }
-    return 0;
 }
 
 /* The program and its arguments. */
@@ -141,30 +52,42 @@ static void login_shell(struct command *c)
     if (user)
         shell = user->pw_shell;
     c->file = xstrdup(shell && shell[0] == '/' ? shell : "/bin/sh");
-    list_add(&c->argv, xasprintf("-%s", strrchr(c->file, '/') + 1));
+    cleanup_free char *name = xasprintf("-%s", strrchr(c->file, '/') + 1);
+    list_add(&c->argv, 0, name);
 }
 
 static void shell_command(struct command *c, const char *text)
 {
     c->file = xstrdup("/bin/sh");
-    list_add(&c->argv, xstrdup("/bin/sh"));
-    list_add(&c->argv, xstrdup("-c"));
-    list_add(&c->argv, xstrdup(text));
+    list_add(&c->argv, 0, "/bin/sh");
+    list_add(&c->argv, 1, "-c");
+    list_add(&c->argv, 2, text);
+}
+
+/* *text: NULL where there is none. */
+static int read_text(const struct json_value *body, const char **text, struct fault *why)
+{
+    *text = json_get_str(body, "command");
+    if (json_get(body, "command") && !*text)
+        return fault_set(why, ERR_INVALID_REQUEST, "command: not a string");
+    if (*text && !**text)
+        *text = NULL;
+    return 0;
 }
 
 static int read_argv(struct command *c, const struct json_value *body, struct fault *why)
 {
     const struct json_value *args = json_get(body, "args");
-    const char *text = json_get_str(body, "command");
+    const char *text;
     if (args && !json_is_array(args))
         return fault_set(why, ERR_INVALID_REQUEST, "args: not an array");
-    if (json_get(body, "command") && !text)
-        return fault_set(why, ERR_INVALID_REQUEST, "command: not a string");
-    if (text && *text && json_count(args) > 0) {
+    if (read_text(body, &text, why) != 0)
+        return -1;
+    if (text && json_count(args) > 0) {
         c->file = xstrdup(text);
         return read_args(c, args, why);
     }
-    if (text && *text)
+    if (text)
         shell_command(c, text);
     else if (c->pty && json_count(args) == 0)
         login_shell(c);
@@ -173,30 +96,37 @@ static int read_argv(struct command *c, const struct json_value *body, struct fa
     return 0;
 }
 
+static int read_shell_command(struct command *c, const struct json_value *body, struct fault *why)
+{
+    const char *text;
+    if (read_text(body, &text, why) != 0)
+        return -1;
+    if (!text)
+        return fault_set(why, ERR_INVALID_REQUEST, "command: missing");
+    shell_command(c, text);
+    return 0;
+}
+
 /* Where and how long. */
 
 static int read_dir(struct command *c, const struct json_value *body, struct fault *why)
 {
-    struct stat st;
     const char *text = json_get_str(body, "workdir");
     if (json_get(body, "workdir") && (!text || !*text))
         return fault_set(why, ERR_INVALID_REQUEST, "workdir: not a path");
-    c->dir = file_path(text ? text : "~");
-    int error = stat(c->dir, &st) != 0 ? errno : !S_ISDIR(st.st_mode) ? ENOTDIR : 0;
-    if (error)
-        return fault_set(why, error_code_of_errno(error), "workdir %s: %s", c->dir,
-                         strerror(error));
+    c->dir = text ? file_path(text) : NULL;
     return 0;
 }
 
+/* The original's is a u64, by which some mean for ever: 136 years are. */
 static int read_timeout(struct command *c, const struct json_value *body, struct fault *why)
 {
-    int64_t secs = c->timeout_secs;
-    int64_t least = secs == 0 ? 0 : 1;
-    if (json_get_int(body, "timeout_secs", &secs) < 0 || secs < least || secs > COMMAND_TIMEOUT_MAX)
-        return fault_set(why, ERR_INVALID_REQUEST, "timeout_secs: not %d to %d", (int)least,
-                         COMMAND_TIMEOUT_MAX);
-    c->timeout_secs = (uint32_t)secs;
+    uint64_t secs = c->timeout_secs;
+    uint64_t least = secs == 0 ? 0 : 1;
+    if (json_get_uint(body, "timeout_secs", &secs) < 0 || secs < least)
+        return fault_set(why, ERR_INVALID_REQUEST, "timeout_secs: not a number from %d on",
+                         (int)least);
+    c->timeout_secs = secs < UINT32_MAX ? (uint32_t)secs : UINT32_MAX;
     return 0;
 }
 
@@ -224,8 +154,13 @@ static int read_pty(struct command *c, const struct json_value *pty, struct faul
     c->rows = ROWS;
     c->cols = COLS;
     if (term)
-        put_env(c, xasprintf("TERM=%s", term), strlen("TERM"));
+        environment_put(&c->env, "TERM", term);
     return command_size(pty, &c->rows, &c->cols, why);
+}
+
+static int read_env(struct command *c, const struct json_value *body, struct fault *why)
+{
+    return environment_read(&c->env, json_get(body, "env"), "env", why);
 }
 
 static int read_rest(struct command *c, const struct json_value *body, struct fault *why)
@@ -251,11 +186,48 @@ int command_of_stream(struct command *c, const struct json_value *body, struct f
     return read_rest(c, body, why);
 }
 
+int command_of_background(struct command *c, const struct json_value *body, struct fault *why)
+{
+    if (read_env(c, body, why) != 0 || read_shell_command(c, body, why) != 0)
+        return -1;
+    return read_dir(c, body, why);
+}
+
+int command_of_task(struct command *c, const struct json_value *body, struct fault *why)
+{
+    c->timeout_secs = COMMAND_TASK_SECS;
+    return command_of_background(c, body, why) == 0 ? read_timeout(c, body, why) : -1;
+}
+
+static int check_dir(const struct command *c, struct fault *why)
+{
+    struct stat st;
+    int error = stat(c->dir, &st) != 0 ? errno : !S_ISDIR(st.st_mode) ? ENOTDIR : 0;
+    if (error)
+        return fault_set(why, fault_code(error), "workdir %s: %s", c->dir, strerror(error));
+    return 0;
+}
+
+int command_prepare(struct command *c, const struct environment *agent, struct fault *why)
+{
+    struct environment all = {0};
+    if (!c->dir)
+        c->dir = file_path("~");
+    if (check_dir(c, why) != 0)
+        return -1;
+    environment_inherit(&all);
+    environment_merge(&all, agent);
+    environment_merge(&all, &c->env);
+    environment_fini(&c->env);
+    c->env = all;
+    return 0;
+}
+
 void command_fini(struct command *c)
 {
     free(c->file);
     free(c->dir);
     list_free(c->argv);
-    list_free(c->env);
+    environment_fini(&c->env);
     *c = (struct command){0};
 }

@@ -1,91 +1,39 @@
 /* exec.c: Exec: a command run to its end, its output in one answer.
  *
- * Of each output 2 MiB are kept and the rest is read and dropped, so that a command that
- * says more than anybody will read still ends. The answer has to fit into one frame as well,
- * where JSON writes some bytes longer than they are; what is cut is said to be. */
+ * What is past the limits of output.h is read and dropped, so that a command that says more
+ * than anybody will read still ends. */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 
 #include "applets/service/child.h"
+#include "applets/service/output.h"
 #include "applets/service/service.h"
+#include "applets/service/workload.h"
 #include "core/mem.h"
-#include "core/utf8.h"
 
-#define KEPT_MAX  ((size_t)2 << 20)            /* bytes of each output */
-#define TEXTS_MAX ((size_t)FRAME_LIMIT - 1024) /* of both as JSON; the rest is for the fields */
-
-struct output {
-    struct buf kept;
-    bool truncated;
-};
+#define FIELDS_MAX 1024 /* bytes of an answer beside the texts */
 
 struct exec {
     struct request *request;
     struct child *child;
     uint32_t timeout_secs;
-    struct output out, err;
+    struct output output;
 };
 
 static void keep(void *arg, uint8_t channel, const void *data, size_t len)
 {
     struct exec *e = arg;
-    struct output *o = channel == CHANNEL_STDERR ? &e->err : &e->out;
-    size_t room = KEPT_MAX - o->kept.len;
-    buf_append(&o->kept, data, len < room ? len : room);
-    o->truncated |= len > room;
+    output_keep(&e->output, channel, data, len);
 }
 
-/* Bytes that JSON makes of one character of `step` bytes. */
-static size_t json_cost(uint8_t first, size_t step, bool valid)
-{
-    if (!valid)
-        return 3; /* U+FFFD */
-    if (first && strchr("\b\t\n\f\r\"\\", first))
-        return 2;
-    return first < 0x20 ? 6 : step;
-}
-
-/* How much of the output takes no more than `budget` as JSON; *cost: what that takes. */
-static size_t fitting(const struct output *o, size_t budget, size_t *cost)
-{
-    const uint8_t *text = buf_front(&o->kept);
-    size_t at = 0;
-    *cost = 0;
-    while (at < o->kept.len) {
-        bool valid;
-        size_t step = utf8_step(text + at, o->kept.len - at, &valid);
-        size_t more = json_cost(text[at], step, valid);
-        if (*cost + more > budget)
-            break;
-        *cost += more;
-        at += step;
-    }
-    return at;
-}
-
-static void put_output(struct draft *d, const char *key, const struct output *o, size_t len)
-{
-    json_put_text(d->out, d->root, key, buf_front(&o->kept), len);
-}
-
-/* What one output leaves of its half is the other's. */
 static void answer(struct exec *e, int exit_code)
 {
-    size_t out_cost, err_cost;
-    fitting(&e->err, TEXTS_MAX / 2, &err_cost);
-    size_t out_len = fitting(&e->out, TEXTS_MAX - err_cost, &out_cost);
-    size_t err_len = fitting(&e->err, TEXTS_MAX - out_cost, &err_cost);
+    struct request *r = e->request;
     struct draft d = draft_of(MSG_EXEC_RESULT);
     draft_int(&d, "exit_code", exit_code);
-    put_output(&d, "stdout", &e->out, out_len);
-    put_output(&d, "stderr", &e->err, err_len);
-    if (e->out.truncated || out_len < e->out.kept.len)
-        draft_bool(&d, "stdout_truncated", true);
-    if (e->err.truncated || err_len < e->err.kept.len)
-        draft_bool(&d, "stderr_truncated", true);
-    draft_send(&d, e->request->stream);
-    request_end(e->request);
+    output_put(&e->output, d.out, d.root, r->service->frame_limit - FIELDS_MAX);
+    request_answer(r, &d);
+    request_end(r);
 }
 
 static void exited(void *arg, int status)
@@ -109,8 +57,7 @@ static void discard(struct request *r)
 {
     struct exec *e = r->state;
     child_free(e->child);
-    buf_fini(&e->out.kept);
-    buf_fini(&e->err.kept);
+    output_fini(&e->output);
     loop_reap(r->service->loop, e, free);
 }
 
@@ -129,11 +76,14 @@ void serve_exec(struct request *r)
     struct command command = {0};
     struct fault why;
     struct exec *e = xcalloc(1, sizeof *e);
+    struct workload *w = r->service->workload;
     e->request = r;
+    output_init(&e->output, &w->answers);
     r->state = e;
     r->abort = discard;
     stream_own(r->stream, on_event, r);
-    if (command_of_exec(&command, r->message.body, &why) == 0)
+    if (command_of_exec(&command, r->message.body, &why) == 0 &&
+        command_prepare(&command, &w->environment, &why) == 0)
         e->child = child_start(r->service->loop, &command, &events, e, &why);
     e->timeout_secs = command.timeout_secs;
     command_fini(&command);

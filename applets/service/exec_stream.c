@@ -12,6 +12,7 @@
 #include "applets/service/child.h"
 #include "applets/service/service.h"
 #include "applets/service/signal_name.h"
+#include "applets/service/workload.h"
 #include "core/mem.h"
 #include "core/proc.h"
 
@@ -161,7 +162,8 @@ void serve_exec_stream(struct request *r)
     *run = (struct run){.request = r, .started_ms = loop_now_ms(r->service->loop)};
     r->state = run;
     r->abort = discard;
-    if (command_of_stream(&command, r->message.body, &why) == 0)
+    if (command_of_stream(&command, r->message.body, &why) == 0 &&
+        command_prepare(&command, &r->service->workload->environment, &why) == 0)
         run->child = child_start(r->service->loop, &command, &events, run, &why);
     run->timeout_secs = command.timeout_secs;
     command_fini(&command);

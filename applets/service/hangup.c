@@ -12,13 +12,23 @@ struct hangup {
     pid_t leader;
     struct loop_timer timer;
     struct loop_child watch;
+    struct loop_task at_end;
 };
 
 static void collected(void *arg, int status)
 {
     struct hangup *h = arg;
     (void)status;
+    loop_task_del(&h->at_end);
     loop_reap(h->loop, h, free);
+}
+
+/* Whoever ends this process collects what is left of the group. */
+static void forget(void *arg)
+{
+    struct hangup *h = arg;
+    loop_child_del(&h->watch);
+    free(h);
 }
 
 static void kill_group(void *arg)
@@ -35,6 +45,8 @@ void hangup_start(struct loop *loop, pid_t leader, uint64_t grace_ms)
     h->loop = loop;
     h->leader = leader;
     loop_timer_init(loop, &h->timer, kill_group, h);
+    loop_task_init(loop, &h->at_end, forget, h);
+    loop_task_at_end(&h->at_end);
     if (grace_ms == 0) {
         kill_group(h);
         return;

@@ -22,6 +22,7 @@
 #define SERVICE_LINGER_MS  30000 /* for an opener to end its side after the answer's end */
 
 struct request;
+struct workload;
 /* A handler reads the request's message, answers on its stream, and sooner or later ends it. */
 typedef void service_fn(struct request *r);
 
@@ -34,7 +35,9 @@ struct service_row {
 /* All that any agent does, for tables that have more than that; and a table of just that. */
 #define SERVICE_ROWS                                                                               \
     {MSG_PING, serve_ping}, {MSG_DIAL, serve_dial}, {MSG_EXEC, serve_exec},                        \
-        {MSG_EXEC_STREAM, serve_exec_stream}, {MSG_FILE_GET, serve_file_get},                      \
+        {MSG_EXEC_STREAM, serve_exec_stream}, {MSG_SET_ENV, serve_set_env},                        \
+        {MSG_EXEC_BACKGROUND, serve_exec_background}, {MSG_EXEC_POLL, serve_exec_poll},            \
+        {MSG_EXEC_KILL, serve_exec_kill}, {MSG_FILE_GET, serve_file_get},                          \
         {MSG_FILE_PUT, serve_file_put}, {MSG_FILE_READ, serve_file_read},                          \
         {MSG_FILE_DOWNLOAD, serve_file_download},                                                  \
     {                                                                                              \
@@ -52,6 +55,7 @@ struct service {
     uint32_t frame_limit;           /* bytes a message, both ways; init says FRAME_LIMIT */
     const char *version;            /* what Pong says: a static text; init leaves it "" */
     uint64_t started_ms;            /* loop time that Pong's uptime counts from; init says now */
+    struct workload *workload;      /* of the agent: needed where commands may be run */
     struct relay_count *count;      /* where dialled connections are counted; may be NULL */
     struct request *requests;       /* being served, dialled connections among them */
 };
@@ -105,6 +109,7 @@ void service_dial(struct request *r, const struct target *target, struct relay_c
 
 /* The handlers, one file each but Ping. */
 service_fn serve_ping, serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put,
-    serve_file_read, serve_file_download, serve_sync;
+    serve_file_read, serve_file_download, serve_sync, serve_set_env, serve_exec_background,
+    serve_exec_poll, serve_exec_kill, serve_team_message, serve_poll_daemon_results;
 
 #endif

@@ -6,6 +6,8 @@
 #include "core/mem.h"
 #include "tests/unit/test.h"
 
+static const struct environment *agent; /* what it is prepared with */
+
 typedef int parse_fn(struct command *c, const struct json_value *body, struct fault *why);
 
 static int parse(parse_fn *fn, struct command *c, struct fault *why, const char *text)
@@ -16,14 +18,14 @@ static int parse(parse_fn *fn, struct command *c, struct fault *why, const char 
     *why = (struct fault){0};
     int result = fn(c, json_root(doc), why);
     json_free(doc);
-    return result;
+    return result == 0 ? command_prepare(c, agent, why) : result;
 }
 
 static const char *env_of(const struct command *c, const char *name)
 {
     const char *found = NULL;
     size_t len = strlen(name);
-    for (char **at = c->env; *at; at++) {
+    for (char **at = c->env.pairs; *at; at++) {
         if (strncmp(*at, name, len) == 0 && (*at)[len] == '=') {
             CHECK(!found); /* at most once */
             found = *at + len + 1;
@@ -57,7 +59,7 @@ TEST(command_args)
     CHECK_INT(
         parse(command_of_exec, &c, &why,
               "{\"command\":\"ls\",\"args\":[\"-l\",\"\"],\"workdir\":\"/tmp\","
-              "\"timeout_secs\":86400,\"env\":{\"A\":\"1\",\"_b2\":\"x=y\",\"HOME\":\"/h\"}}"),
+              "\"timeout_secs\":31536000,\"env\":{\"A\":\"1\",\"_b2\":\"x=y\",\"HOME\":\"/h\"}}"),
         0);
     CHECK_STR(c.file, "ls");
     CHECK_STR(c.argv[0], "ls");
@@ -65,7 +67,7 @@ TEST(command_args)
     CHECK_STR(c.argv[2], "");
     CHECK(!c.argv[3]);
     CHECK_STR(c.dir, "/tmp");
-    CHECK_INT(c.timeout_secs, 86400);
+    CHECK_INT(c.timeout_secs, 31536000);
     CHECK_STR(env_of(&c, "A"), "1");
     CHECK_STR(env_of(&c, "_b2"), "x=y");
     CHECK_STR(env_of(&c, "HOME"), "/h");
@@ -141,13 +143,19 @@ TEST(command_refused)
         {command_of_exec, "{\"command\":\"a\",\"env\":{\"LD_PRELOAD\":\"/x\"}}",
          "env: LD_PRELOAD cannot be set"},
         {command_of_exec, "{\"command\":\"a\",\"workdir\":7}", "workdir: not a path"},
-        {command_of_exec, "{\"command\":\"a\",\"timeout_secs\":0}", "timeout_secs: not 1 to 86400"},
-        {command_of_exec, "{\"command\":\"a\",\"timeout_secs\":86401}",
-         "timeout_secs: not 1 to 86400"},
+        {command_of_exec, "{\"command\":\"a\",\"timeout_secs\":0}",
+         "timeout_secs: not a number from 1 on"},
         {command_of_exec, "{\"command\":\"a\",\"timeout_secs\":\"1\"}",
-         "timeout_secs: not 1 to 86400"},
+         "timeout_secs: not a number from 1 on"},
         {command_of_stream, "{\"command\":\"a\",\"timeout_secs\":-1}",
-         "timeout_secs: not 0 to 86400"},
+         "timeout_secs: not a number from 0 on"},
+        {command_of_task, "{\"command\":\"a\",\"timeout_secs\":0}",
+         "timeout_secs: not a number from 1 on"},
+        {command_of_task, "{\"command\":7}", "command: not a string"},
+        {command_of_background, "{\"args\":[\"a\"]}", "command: missing"},
+        {command_of_background, "{\"command\":\"a\",\"env\":{\"LD_X\":\"\"}}",
+         "env: LD_X cannot be set"},
+        {command_of_background, "{\"command\":\"a\",\"workdir\":\"\"}", "workdir: not a path"},
         {command_of_stream, "{\"command\":\"a\",\"stdin\":1}", "stdin: not a boolean"},
         {command_of_stream, "{\"command\":\"a\",\"pty\":true}", "pty: not {rows, cols, term}"},
         {command_of_stream, "{\"command\":\"a\",\"pty\":{\"term\":1}}",
@@ -166,6 +174,66 @@ TEST(command_refused)
         CHECK_INT(why.code, ERR_INVALID_REQUEST);
         command_fini(&c);
     }
+}
+
+/* By the shell alone, and for ever: what other requests may say besides is not for it. */
+TEST(command_background)
+{
+    struct command c;
+    struct fault why;
+    setenv("HOME", "/", 1);
+    CHECK_INT(parse(command_of_background, &c, &why,
+                    "{\"command\":\"a b\",\"args\":[\"x\"],\"timeout_secs\":1,\"stdin\":true,"
+                    "\"pty\":{},\"workdir\":null,\"env\":null}"),
+              0);
+    CHECK_STR(c.file, "/bin/sh");
+    CHECK_STR(c.argv[2], "a b");
+    CHECK(!c.argv[3] && !c.input && !c.pty);
+    CHECK_STR(c.dir, "/");
+    CHECK_INT(c.timeout_secs, 0);
+    command_fini(&c);
+    CHECK_INT(parse(command_of_task, &c, &why, "{\"command\":\"a\",\"workdir\":\"/tmp\"}"), 0);
+    CHECK_STR(c.dir, "/tmp");
+    CHECK_INT(c.timeout_secs, 300);
+    command_fini(&c);
+}
+
+/* A u64 that means for ever. */
+TEST(command_long_timeouts)
+{
+    static const char *const numbers[] = {"4294967295", "4294967296", "18446744073709551615"};
+    struct command c;
+    struct fault why;
+    for (size_t i = 0; i < countof(numbers); i++) {
+        cleanup_free char *text = xasprintf("{\"command\":\"a\",\"timeout_secs\":%s}", numbers[i]);
+        CHECK_INT(parse(command_of_exec, &c, &why, text), 0);
+        CHECK_INT(c.timeout_secs, UINT32_MAX);
+        command_fini(&c);
+    }
+}
+
+/* The process's own, under the agent's, under the request's. */
+TEST(command_environments)
+{
+    struct command c;
+    struct fault why;
+    struct environment set = {0};
+    environment_put(&set, "BERTH_ONE", "agent");
+    environment_put(&set, "BERTH_TWO", "agent");
+    setenv("BERTH_ZERO", "process", 1);
+    setenv("BERTH_ONE", "process", 1);
+    setenv("HOME", "/", 1);
+    agent = &set;
+    CHECK_INT(
+        parse(command_of_exec, &c, &why, "{\"command\":\"a\",\"env\":{\"BERTH_TWO\":\"own\"}}"), 0);
+    agent = NULL;
+    CHECK_STR(env_of(&c, "BERTH_ZERO"), "process");
+    CHECK_STR(env_of(&c, "BERTH_ONE"), "agent");
+    CHECK_STR(env_of(&c, "BERTH_TWO"), "own");
+    command_fini(&c);
+    environment_fini(&set);
+    unsetenv("BERTH_ZERO");
+    unsetenv("BERTH_ONE");
 }
 
 TEST(command_missing_workdir)

@@ -56,6 +56,8 @@ void rig_init(struct rig *g)
     CHECK(mkdtemp(g->dir) != NULL);
     g->loop = loop_new();
     service_init(&g->sv, g->loop);
+    workload_init(&g->workload, g->loop);
+    g->sv.workload = &g->workload;
     rig_patience();
 }
 
@@ -70,6 +72,7 @@ void rig_fini(struct rig *g)
     rig_close(g);
     service_fini(&g->sv);
     CHECK(g->sv.requests == NULL);
+    workload_fini(&g->workload);
     rig_patience();
     while (have_children() && rig_turn(g))
         ;

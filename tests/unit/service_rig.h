@@ -6,6 +6,7 @@
 #define TESTS_UNIT_SERVICE_RIG_H
 
 #include "applets/service/service.h"
+#include "applets/service/workload.h"
 #include "core/fdstream.h"
 #include "tests/unit/test.h"
 
@@ -14,6 +15,7 @@
 struct rig {
     struct loop *loop;
     struct service sv;
+    struct workload workload;
     int fd;                 /* the opener's end; -1: closed */
     struct buf got;         /* what it has read and not looked at */
     bool ended;             /* it has read the end, or an error */
