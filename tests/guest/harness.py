@@ -1,0 +1,165 @@
+"""The base of the guest agent's tests, and where its agent is found.
+
+GUEST_AT says which way: nothing starts agents of our own on this machine, on unix sockets; `hybrid:PATH` is
+the hybrid vsock socket of a VM that runs; `vsock:CID` is AF_VSOCK, with CID 1 inside of the VM. In the latter
+two the agent is shared by the whole run, and is what the VM has."""
+
+import contextlib
+import os
+import shlex
+import sys
+import unittest
+
+from guest import CODES, DEADLINE, FRAME_LIMIT, GUEST_PORT, RELAY_PORT, Guest, Missing, hybrid_way, until, vsock_way
+
+__all__ = ["CODES", "DEADLINE", "FRAME_LIMIT", "GUEST_PORT", "RELAY_PORT", "Missing", "TestCase", "quote",
+           "until", "world"]
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+quote = shlex.quote
+
+_SHARED = "the agent is shared, and cannot be ended or started anew"
+_HERE = "would change the network or the name of the machine that runs the tests"
+# What cannot be done over a way, by the beginning of the test's id.
+EXCEPT = {
+    "test_private.": {"hybrid": _SHARED, "vsock": _SHARED},
+    "test_network.": {"unix": _HERE},
+    "test_power.": {"unix": "would end the machine that runs the tests",
+                    "vsock": "would end the VM that runs the tests"},
+}
+
+_world = None
+
+
+class Shared:
+    """A VM's one agent."""
+
+    def __init__(self, way, connect):
+        self.way = way
+        self.guest = Guest(connect)
+        self.dir = f"/tmp/berth-guest-{os.getpid()}"
+
+    def take_reports(self):
+        return ""
+
+    def close(self):
+        self.guest.sh(f"rm -rf {self.dir}")
+
+
+def open_world():
+    kind, _, rest = os.environ.get("GUEST_AT", "").partition(":")
+    if kind == "hybrid":
+        return Shared(kind, hybrid_way(rest))
+    if kind == "vsock":
+        return Shared(kind, vsock_way(int(rest)))
+    if kind:
+        raise SystemExit(f"GUEST_AT={kind}: not hybrid:PATH or vsock:CID")
+    sys.path.append(os.path.join(ROOT, "tests", "e2e"))
+    import local  # the others have neither its needs nor its files
+    return local.Local()
+
+
+@contextlib.contextmanager
+def world():
+    global _world
+    _world = open_world()
+    try:
+        _world.tests = 0
+        _world.guest.sh(f"mkdir -p {_world.dir}")
+        _world.descriptors = descriptors(_world.guest)
+        yield _world
+    finally:
+        _world.close()
+
+
+def descriptors(guest):
+    return guest.sh("ls /proc/$PPID/fd | wc -l").strip()
+
+
+class TestCase(unittest.TestCase):
+    maxDiff = 2000
+
+    def setUp(self):
+        self.world = _world
+        for start, ways in EXCEPT.items():
+            if self.id().startswith(start) and self.world.way in ways:
+                self.skipTest(f"over {self.world.way}: {ways[self.world.way]}")
+        self.guest = self.world.guest
+        self.world.tests += 1
+        self.dir = f"{self.world.dir}/t{self.world.tests}"
+        self.world.take_reports()
+        self.addCleanup(self._check_reports)
+        self.sh(f"mkdir {self.dir}")
+        self.addCleanup(self.sh, f"rm -rf {self.dir}")
+        self.addCleanup(self._check_descriptors)
+
+    def _check_reports(self):
+        self.assertEqual(self.world.take_reports(), "", "a sanitizer has something to say")
+
+    def _check_descriptors(self):
+        """Whatever a test has opened in the agent is closed again."""
+        was = self.world.descriptors
+        try:
+            until(lambda: descriptors(self.guest) == was, "end of the agent's descriptors")
+        except Missing as error:
+            raise Missing(f"{error}: {was} before, now:\n{self.sh('ls -l /proc/$PPID/fd')}") from None
+
+    # ---- asking ----
+
+    def ask(self, type, **fields):
+        return self.guest.ask(type, **fields)
+
+    def sh(self, script, **fields):
+        return self.guest.sh(script, **fields)
+
+    def connect(self, port=GUEST_PORT, seconds=None):
+        """Closed with the test."""
+        c = self.guest.connect(port, seconds)
+        self.addCleanup(c.close)
+        return c
+
+    def path(self, name):
+        return f"{self.dir}/{name}"
+
+    def file(self, name, data=b""):
+        """Path of a new file."""
+        path = self.path(name)
+        self.guest.put(path, data)
+        return path
+
+    # ---- looking at answers ----
+
+    def assertShape(self, answer, type, keys, optional=()):
+        """Exactly these fields, besides the type; what is null is absent."""
+        self.assertEqual(answer.get("type"), type, answer)
+        found = {key for key, value in answer.items() if value is not None or key not in optional}
+        self.assertEqual(found - set(optional), {"type", *keys}, f"{type} has other fields")
+
+    def assertOk(self, answer):
+        self.assertEqual(answer, {"type": "Ok"})
+
+    def assertError(self, answer, codes=None, saying=""):
+        """An Error of the guest protocol; its message."""
+        codes = {codes} if isinstance(codes, str) else codes or CODES
+        self.assertShape(answer, "Error", {"code", "message"})
+        self.assertIn(answer["code"], codes, answer["message"])
+        self.assertIsInstance(answer["message"], str)
+        self.assertNotEqual(answer["message"], "")
+        self.assertIn(saying, answer["message"])
+        return answer["message"]
+
+    def fails(self, type, codes=None, saying="", **fields):
+        return self.assertError(self.ask(type, **fields), codes, saying)
+
+    def assertEnds(self, c, codes="InvalidRequest"):
+        """One Error, then the end."""
+        self.assertError(c.answer(), codes)
+        self.assertEqual(c.rest(), b"", "something after the Error")
+
+    def assertAlive(self):
+        self.assertEqual(self.ask("Ping")["type"], "Pong")
+
+    def assertNumber(self, value, least=0):
+        self.assertIs(type(value), int)
+        self.assertGreaterEqual(value, least)
