@@ -51,6 +51,17 @@ char *file_path_asked(struct request *r, const char *key)
     return NULL;
 }
 
+int file_mode_asked(struct request *r, int64_t *mode)
+{
+    *mode = -1;
+    int has = json_get_int(r->message.body, "mode", mode);
+    if (has == 0 || (has == 1 && *mode >= 0 && *mode <= 07777))
+        return 0;
+    request_fail(r, ERR_INVALID_REQUEST, "%s: mode is none (0 to 4095, which is 07777)",
+                 message_name(r->message.type));
+    return -1;
+}
+
 int file_open(const char *path, int *fd, struct stat *st)
 {
     cleanup_fd int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -11,6 +11,9 @@ char *file_path(const char *text);
 /* The same from a field of the request; NULL: there is no path in it, and the request was
  * refused for that. */
 char *file_path_asked(struct request *r, const char *key);
+/* A file's mode from the request: 0 to 07777, or -1 where it has none. Returns -1 when it was
+ * refused. */
+int file_mode_asked(struct request *r, int64_t *mode);
 
 /* The most that is carried inside of a message, or read from a file that gives no size, bytes. */
 #define FILE_SIZE_LIMIT ((int64_t)32 << 20)

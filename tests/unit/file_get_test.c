@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -99,7 +100,6 @@ TEST(file_get_refused)
         {"\"path\":\"/\"", ERR_INVALID_REQUEST, "/: not a regular file"},
         {"\"path\":\"~\"", ERR_INVALID_REQUEST, "/: not a regular file"},
         {"\"path\":\"/dev/null\"", ERR_INVALID_REQUEST, "/dev/null: not a regular file"},
-        {"\"path\":\"/proc/self/mem\"", ERR_IO, "/proc/self/mem: Input/output error"},
         {"\"path\":\"/proc/self/pagemap\"", ERR_INVALID_REQUEST,
          "/proc/self/pagemap: gives no size and holds more than 32 MiB; use a command"},
     };
@@ -110,6 +110,8 @@ TEST(file_get_refused)
         rig_open(&g, "{\"type\":\"FileGet\",%s}", rows[i].fields);
         CHECK_STR(rig_expect_error(&g, rows[i].code), rows[i].why);
     }
+    rig_open(&g, "{\"type\":\"FileGet\",\"path\":\"/proc/self/mem\"}");
+    CHECK(strstr(rig_expect_error(&g, ERR_IO), strerror(EIO)) != NULL);
     rig_fini(&g);
 }
 
@@ -121,11 +123,11 @@ TEST(file_get_names_that_are_too_long)
     memset(name, 'n', sizeof name);
     name[256] = '\0';
     rig_open(&g, "{\"type\":\"FileGet\",\"path\":\"/tmp/%s\"}", name);
-    CHECK(strstr(rig_expect_error(&g, ERR_INVALID_REQUEST), "n: File name too long") != NULL);
+    CHECK(strstr(rig_expect_error(&g, ERR_INVALID_REQUEST), strerror(ENAMETOOLONG)) != NULL);
     name[256] = 'n';
     name[4095] = '\0';
     rig_open(&g, "{\"type\":\"FileGet\",\"path\":\"%s\"}", name); /* in $HOME: longer still */
-    CHECK(strstr(rig_expect_error(&g, ERR_INVALID_REQUEST), "n: File name too long") != NULL);
+    CHECK(strstr(rig_expect_error(&g, ERR_INVALID_REQUEST), strerror(ENAMETOOLONG)) != NULL);
     name[4095] = 'n';
     name[4096] = '\0';
     rig_open(&g, "{\"type\":\"FileGet\",\"path\":\"%s\"}", name);
@@ -161,7 +163,7 @@ TEST(file_get_symlinks)
     rig_open(&g, "{\"type\":\"FileGet\",\"path\":\"%s/dangling\"}", g.dir);
     rig_expect_error(&g, ERR_NOT_FOUND);
     rig_open(&g, "{\"type\":\"FileGet\",\"path\":\"%s/loop\"}", g.dir);
-    CHECK(strstr(rig_expect_error(&g, ERR_IO), "symbolic links") != NULL);
+    CHECK(strstr(rig_expect_error(&g, ERR_IO), strerror(ELOOP)) != NULL);
     rig_fini(&g);
 }
 

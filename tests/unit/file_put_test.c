@@ -1,10 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -98,23 +100,129 @@ TEST(file_put_at_once)
     rig_fini(&g);
 }
 
+/* The request and its body as they are on the wire; heap. */
+static char *wire_of(const char *path, const char *body, size_t *len)
+{
+    cleanup_free char *request =
+        xasprintf("{\"type\":\"FilePut\",\"path\":\"%s\",\"size\":%zu}", path, strlen(body));
+    size_t request_len = strlen(request);
+    char *all = xasprintf("....%s%s", request, body);
+    memset(all, 0, 3);
+    all[3] = (char)request_len;
+    *len = 4 + request_len + strlen(body);
+    return all;
+}
+
 /* The old file stays what it is until the new one is whole, and no other is left. */
-TEST(file_put_interrupted)
+TEST(file_put_interrupted_at_any_byte)
 {
     struct rig g;
+    size_t len;
     rig_init(&g);
     const char *path = rig_path(&g, "f");
     rig_write_file(path, "old");
+    cleanup_free char *wire = wire_of(path, "0123456789", &len);
+    CHECK(len < 128);
+    for (size_t cut = 0; cut < len; cut++) {
+        rig_connect(&g);
+        rig_send(&g, wire, cut);
+        for (int i = 0; i < 4; i++)
+            loop_turn(g.loop, 0);
+        CHECK_INT(g.sv.requests && g.sv.requests->state, cut >= len - 10);
+        rig_close(&g);
+        until_idle(&g);
+        expect_file(path, "old");
+        CHECK_INT(entries(g.dir), 1);
+    }
+    rig_connect(&g);
+    rig_send(&g, wire, len);
+    rig_expect(&g, MSG_OK);
+    expect_file(path, "0123456789");
+    rig_fini(&g);
+}
+
+/* What is done to a child that serves a FilePut of 100 bytes, once 60 of them have come. */
+static pid_t put_in_child(const char *path, int ready)
+{
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    struct rig g;
+    rig_init(&g);
     rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s\",\"size\":100}", path);
-    rig_send(&g, "new", 3);
-    rig_patience();
-    while (entries(g.dir) < 2 && rig_turn(&g))
-        ;
+    rig_send(&g, "012345678901234567890123456789012345678901234567890123456789", 60);
+    for (int i = 0; i < 4; i++)
+        loop_turn(g.loop, 0);
+    _exit(write(ready, g.sv.requests->state ? "y" : "n", 1) == 1 ? pause() : 1);
+}
+
+static bool has_nameless_files(const char *dir)
+{
+    cleanup_fd int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd >= 0;
+}
+
+/* An agent that dies in the middle of it leaves nothing either, where there are nameless files. */
+TEST(file_put_killed)
+{
+    struct rig g;
+    char said = 0;
+    int ends[2];
+    rig_init(&g);
+    const char *path = rig_path(&g, "f");
+    rig_write_file(path, "old");
+    CHECK_INT(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = put_in_child(path, ends[1]);
+    CHECK_INT(read(ends[0], &said, 1), 1);
+    CHECK_INT(said, 'y');
+    CHECK_INT(kill(pid, SIGKILL), 0);
+    CHECK_INT(waitpid(pid, NULL, 0), pid);
+    close(ends[0]);
+    close(ends[1]);
     expect_file(path, "old");
-    rig_close(&g);
-    until_idle(&g);
-    expect_file(path, "old");
-    CHECK_INT(entries(g.dir), 1);
+    if (has_nameless_files(g.dir))
+        CHECK_INT(entries(g.dir), 1);
+    rig_fini(&g);
+}
+
+/* Blocks of zeros take no room, wherever they lie, and are zeros all the same. */
+TEST(file_put_sparse)
+{
+    struct rig g;
+    struct stat st = {0};
+    size_t size = 40 * 4096 + 77, len;
+    rig_init(&g);
+    const char *path = rig_path(&g, "f");
+    cleanup_free char *bytes = xcalloc(1, size);
+    memset(bytes + 3, 'a', 10);           /* the first block */
+    memset(bytes + 8 * 4096 - 1, 'b', 2); /* across two */
+    bytes[20 * 4096 + 4095] = 'c';        /* a block's last */
+    bytes[30 * 4096] = 'd';               /* a block's first */
+    rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s\",\"size\":%zu}", path, size);
+    for (size_t at = 0; at < size; at += 5000) { /* in pieces that are no blocks */
+        rig_send(&g, bytes + at, size - at < 5000 ? size - at : 5000);
+        loop_turn(g.loop, 0);
+    }
+    rig_expect(&g, MSG_OK);
+    cleanup_free char *found = path_read(path, size, &len);
+    CHECK_INT(len, size);
+    CHECK(found && memcmp(found, bytes, size) == 0);
+    CHECK_INT(stat(path, &st), 0);
+    CHECK(st.st_blocks * 512 <= 6 * 4096);
+    rig_fini(&g);
+}
+
+TEST(file_put_all_zeros)
+{
+    struct rig g;
+    struct stat st = {0};
+    rig_init(&g);
+    const char *path = rig_path(&g, "f");
+    rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s\",\"size\":3}", path);
+    rig_send(&g, "\0\0\0", 3);
+    rig_expect(&g, MSG_OK);
+    CHECK_INT(stat(path, &st), 0);
+    CHECK_INT(st.st_size, 3);
     rig_fini(&g);
 }
 
@@ -167,32 +275,87 @@ TEST(file_put_symlink)
     rig_fini(&g);
 }
 
+TEST(file_put_keeps_the_owner)
+{
+    struct rig g;
+    struct stat st = {0};
+    rig_init(&g);
+    const char *path = rig_path(&g, "f");
+    rig_write_file(path, "old");
+    if (chown(path, 65534, 65533) == 0) { /* as root only */
+        put(&g, path, "", "new");
+        rig_expect(&g, MSG_OK);
+        CHECK_INT(stat(path, &st), 0);
+        CHECK_INT(st.st_uid, 65534);
+        CHECK_INT(st.st_gid, 65533);
+    }
+    rig_fini(&g);
+}
+
 TEST(file_put_refused)
 {
     static const struct {
         const char *fields;
         enum error_code code;
+        const char *why;
     } rows[] = {
-        {"\"path\":\"/tmp/x\"", ERR_INVALID_REQUEST},
-        {"\"size\":1", ERR_INVALID_REQUEST},
-        {"\"path\":\"/tmp/x\",\"size\":-1", ERR_INVALID_REQUEST},
-        {"\"path\":\"/tmp/x\",\"size\":\"1\"", ERR_INVALID_REQUEST},
-        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":4096", ERR_INVALID_REQUEST},
-        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":-1", ERR_INVALID_REQUEST},
-        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":\"0644\"", ERR_INVALID_REQUEST},
-        {"\"path\":\"/tmp\",\"size\":1", ERR_INVALID_REQUEST},
-        {"\"path\":\"/tmp/no-such/\",\"size\":1", ERR_INVALID_REQUEST},
-        {"\"path\":\"/dev/null\",\"size\":1", ERR_INVALID_REQUEST},
-        {"\"path\":\"/no/such/file\",\"size\":1", ERR_NOT_FOUND},
-        {"\"path\":\"/dev/null/x\",\"size\":1", ERR_NOT_FOUND},
+        {"\"path\":\"/tmp/x\"", ERR_INVALID_REQUEST, "FilePut: size is no number of bytes"},
+        {"\"size\":1", ERR_INVALID_REQUEST, "FilePut: path is missing"},
+        {"\"path\":\"/tmp/x\",\"size\":-1", ERR_INVALID_REQUEST,
+         "FilePut: size is no number of bytes"},
+        {"\"path\":\"/tmp/x\",\"size\":\"1\"", ERR_INVALID_REQUEST,
+         "FilePut: size is no number of bytes"},
+        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":4096", ERR_INVALID_REQUEST,
+         "FilePut: mode is none (0 to 4095, which is 07777)"},
+        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":-1", ERR_INVALID_REQUEST,
+         "FilePut: mode is none (0 to 4095, which is 07777)"},
+        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":\"0644\"", ERR_INVALID_REQUEST,
+         "FilePut: mode is none (0 to 4095, which is 07777)"},
+        {"\"path\":\"/tmp\",\"size\":1", ERR_INVALID_REQUEST, "/tmp: not a regular file"},
+        {"\"path\":\"/\",\"size\":1", ERR_INVALID_REQUEST, "/: not a regular file"},
+        {"\"path\":\"/tmp/no-such/\",\"size\":1", ERR_INVALID_REQUEST,
+         "/tmp/no-such/: not a regular file"},
+        {"\"path\":\"/dev/null\",\"size\":1", ERR_INVALID_REQUEST, "/dev/null: not a regular file"},
+        {"\"path\":\"/no/such/file\",\"size\":1", ERR_NOT_FOUND,
+         "/no/such/file: No such file or directory"},
+        {"\"path\":\"/dev/null/x\",\"size\":1", ERR_NOT_FOUND, "/dev/null/x: Not a directory"},
     };
     struct rig g;
     rig_init(&g);
     for (size_t i = 0; i < countof(rows); i++) {
         rig_open(&g, "{\"type\":\"FilePut\",%s}", rows[i].fields);
-        rig_expect_error(&g, rows[i].code);
+        CHECK_STR(rig_expect_error(&g, rows[i].code), rows[i].why);
     }
     CHECK(access("/tmp/x", F_OK) != 0);
+    make_irregular(&g);
+    size_t n = entries(g.dir);
+    for (const char *const *name = irregular_names; *name; name++) {
+        rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s/%s\",\"size\":1}", g.dir, *name);
+        CHECK(strstr(rig_expect_error(&g, ERR_INVALID_REQUEST), "regular file") != NULL);
+    }
+    CHECK_INT(entries(g.dir), n);
+    rig_fini(&g);
+}
+
+TEST(file_put_names_that_are_too_long)
+{
+    struct rig g;
+    char name[5000];
+    rig_init(&g);
+    memset(name, 'n', sizeof name);
+    name[255] = '\0';
+    rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s/%s\",\"size\":0}", g.dir, name);
+    rig_expect(&g, MSG_OK); /* the longest name that there can be, with a temporary one beside */
+    name[255] = 'n';
+    name[256] = '\0';
+    rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s/%s\",\"size\":0}", g.dir, name);
+    CHECK(strstr(rig_expect_error(&g, ERR_INVALID_REQUEST), strerror(ENAMETOOLONG)) != NULL);
+    name[256] = 'n';
+    name[4200] = '\0';
+    rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"/%s\",\"size\":0}", name);
+    CHECK_STR(rig_expect_error(&g, ERR_INVALID_REQUEST),
+              "FilePut: path is too long (4095 bytes at most)");
+    CHECK_INT(entries(g.dir), 1);
     rig_fini(&g);
 }
 
