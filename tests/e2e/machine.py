@@ -318,9 +318,13 @@ class Sshd:
         end([self.process.pid])
         self.process.wait()
 
+    def carriers(self):
+        """The processes that serve open connections."""
+        return [pid for pid in each_process() if self._is_ours(pid) and pid != self.process.pid]
+
     def kill_connections(self):
         """Every open connection breaks; sshd goes on listening."""
-        end([pid for pid in each_process() if self._is_ours(pid) and pid != self.process.pid], seconds=0)
+        end(self.carriers(), seconds=0)
 
     def _is_ours(self, pid):
         """A process of sshd's own below ours, by what it was forked from."""

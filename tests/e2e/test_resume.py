@@ -58,18 +58,21 @@ class Resume(TestCase):
 
     @contextlib.contextmanager
     def silence(self, master):
-        """Nothing passes any more, and nothing says so. At the end the ssh that was held up goes on, to
-        find itself unwanted."""
-        handle = os.pidfd_open(ssh_of(master))
-        self.addCleanup(os.close, handle)
-        signal.pidfd_send_signal(handle, signal.SIGSTOP)
+        """Nothing comes from the host any more, and nothing says so. The ssh that is given up ends, though
+        it hears nothing either."""
+        ssh, *carriers = (os.pidfd_open(pid) for pid in (ssh_of(master), *self.host.carriers()))
+        for handle in ssh, *carriers:
+            self.addCleanup(os.close, handle)
         try:
+            for handle in carriers:
+                signal.pidfd_send_signal(handle, signal.SIGSTOP)
             yield
+            ended, _, _ = select.select([ssh], [], [], DEADLINE)
+            self.assertTrue(ended, "the ssh that was given up is still there")
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(handle, signal.SIGCONT)
-        ended, _, _ = select.select([handle], [], [], DEADLINE)
-        self.assertTrue(ended, "the ssh that was given up is still there")
+            for handle in carriers:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, signal.SIGCONT)
 
     def await_loss(self, master):
         master.await_line(r"^berth: testhost: network lost, reconnecting$")
