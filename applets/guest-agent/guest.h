@@ -3,12 +3,14 @@
 #define GUEST_AGENT_GUEST_H
 
 #include "applets/guest-agent/door.h"
+#include "applets/service/workload.h"
 
 #define GUEST_PORT       5000
 #define GUEST_RELAY_PORT 5001
 
 struct guest {
     struct loop *loop;
+    struct workload workload; /* of whoever asks, at either door */
     struct door main, relay;
     struct loop_timer power; /* runs between Shutdown's answer and the end */
 };

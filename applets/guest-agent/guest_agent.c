@@ -43,12 +43,14 @@ static const struct service_row main_rows[] = {
     {MSG_CONFIGURE_NETWORK, serve_configure_network},
     {MSG_SET_HOSTNAME, serve_set_hostname},
     {MSG_CONFIGURE_WORKSPACE, serve_configure_workspace},
+    {MSG_POLL_DAEMON_RESULTS, serve_poll_daemon_results},
     {MSG_SHUTDOWN, serve_shutdown},
     {MSG_COUNT, NULL},
 };
 
 static const struct service_row relay_rows[] = {
     {MSG_PING, serve_ping},
+    {MSG_TEAM_MESSAGE, serve_team_message},
     {MSG_COUNT, NULL},
 };
 
@@ -193,6 +195,7 @@ static int run(const struct settings *s)
 {
     struct guest g = {.loop = loop_new()};
     struct start st = {.guest = &g, .settings = s};
+    workload_init(&g.workload, g.loop);
     door_init(&g.main, &g, main_rows);
     door_init(&g.relay, &g, relay_rows);
     loop_timer_init(g.loop, &st.retry, try_vsock, &st);
@@ -209,6 +212,7 @@ static int run(const struct settings *s)
     loop_timer_del(&g.power);
     door_fini(&g.main);
     door_fini(&g.relay);
+    workload_fini(&g.workload);
     loop_free(g.loop);
     return status;
 }
