@@ -13,6 +13,7 @@
 static const char *const problems[] = {
     [FILE_IRREGULAR - FILE_IRREGULAR] = "not a regular file",
     [FILE_ENDLESS - FILE_IRREGULAR] = "gives no size and holds more than 32 MiB; use a command",
+    [FILE_BAD_BASE64 - FILE_IRREGULAR] = "what is to be written is no base64",
 };
 static_assert(countof(problems) == FILE_PROBLEMS_END - FILE_IRREGULAR, "a text for each");
 static_assert(FILE_IRREGULAR > EHWPOISON && FILE_PROBLEMS_END <= 256, "no errno, one byte");
@@ -29,26 +30,34 @@ char *file_path(const char *text)
     return xasprintf("%s/%s", home, text);
 }
 
-/* What keeps a field from being a path. */
-static const char *flaw(const struct json_value *field, const char *text)
+/* NULL, or what keeps the field from being a path. */
+static const char *path_flaw(const char *text)
 {
-    if (!field)
-        return "is missing";
-    if (!text)
-        return "is no text, or has a NUL inside";
     if (!*text)
         return "is empty";
     return strlen(text) < PATH_MAX ? NULL : "is too long (4095 bytes at most)";
 }
 
-char *file_path_asked(struct request *r, const char *key)
+static void refuse(struct request *r, const char *key, const char *why)
+{
+    request_fail(r, ERR_INVALID_REQUEST, "%s: %s %s", message_name(r->message.type), key, why);
+}
+
+const char *file_text_asked(struct request *r, const char *key)
 {
     const struct json_value *field = json_get(r->message.body, key);
-    const char *text = json_str(field), *why = flaw(field, text);
-    if (!why)
-        return file_path(text);
-    request_fail(r, ERR_INVALID_REQUEST, "%s: %s %s", message_name(r->message.type), key, why);
-    return NULL;
+    const char *text = json_str(field);
+    if (!text)
+        refuse(r, key, field ? "is no text, or has a NUL inside" : "is missing");
+    return text;
+}
+
+char *file_path_asked(struct request *r, const char *key)
+{
+    const char *text = file_text_asked(r, key), *why = text ? path_flaw(text) : NULL;
+    if (why)
+        refuse(r, key, why);
+    return text && !why ? file_path(text) : NULL;
 }
 
 int file_mode_asked(struct request *r, int64_t *mode)
@@ -57,8 +66,7 @@ int file_mode_asked(struct request *r, int64_t *mode)
     int has = json_get_int(r->message.body, "mode", mode);
     if (has == 0 || (has == 1 && *mode >= 0 && *mode <= 07777))
         return 0;
-    request_fail(r, ERR_INVALID_REQUEST, "%s: mode is none (0 to 4095, which is 07777)",
-                 message_name(r->message.type));
+    refuse(r, "mode", "is none (0 to 4095, which is 07777)");
     return -1;
 }
 

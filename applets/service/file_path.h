@@ -8,9 +8,11 @@
 
 /* Absolute heap text: absolute paths as they are, "~", "~/x" and relative ones in $HOME. */
 char *file_path(const char *text);
-/* The same from a field of the request; NULL: there is no path in it, and the request was
- * refused for that. */
+/* The same from a field of the request. NULL: there is no path in it, and the request was refused
+ * for that. */
 char *file_path_asked(struct request *r, const char *key);
+/* Any text that the request must have, inside its message. NULL: likewise. */
+const char *file_text_asked(struct request *r, const char *key);
 /* A file's mode from the request: 0 to 07777, or -1 where it has none. Returns -1 when it was
  * refused. */
 int file_mode_asked(struct request *r, int64_t *mode);
@@ -22,6 +24,7 @@ int file_mode_asked(struct request *r, int64_t *mode);
 enum file_problem {
     FILE_IRREGULAR = 200, /* a directory, a device, a fifo or a socket */
     FILE_ENDLESS,         /* gives no size, and holds more than FILE_SIZE_LIMIT */
+    FILE_BAD_BASE64,      /* what is to be written */
     FILE_PROBLEMS_END
 };
 
