@@ -14,6 +14,9 @@ static const char *const problems[] = {
     [FILE_IRREGULAR - FILE_IRREGULAR] = "not a regular file",
     [FILE_ENDLESS - FILE_IRREGULAR] = "gives no size and holds more than 32 MiB; use a command",
     [FILE_BAD_BASE64 - FILE_IRREGULAR] = "what is to be written is no base64",
+    [FILE_NO_MATCH - FILE_IRREGULAR] = "what is to be replaced is not in it",
+    [FILE_BINARY - FILE_IRREGULAR] = "binary (it has NUL bytes), which is not edited",
+    [FILE_OUTGROWN - FILE_IRREGULAR] = "would hold more than 32 MiB",
 };
 static_assert(countof(problems) == FILE_PROBLEMS_END - FILE_IRREGULAR, "a text for each");
 static_assert(FILE_IRREGULAR > EHWPOISON && FILE_PROBLEMS_END <= 256, "no errno, one byte");

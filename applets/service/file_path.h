@@ -25,6 +25,9 @@ enum file_problem {
     FILE_IRREGULAR = 200, /* a directory, a device, a fifo or a socket */
     FILE_ENDLESS,         /* gives no size, and holds more than FILE_SIZE_LIMIT */
     FILE_BAD_BASE64,      /* what is to be written */
+    FILE_NO_MATCH,        /* what is to be replaced is not in it */
+    FILE_BINARY,          /* no text */
+    FILE_OUTGROWN,        /* it would hold more than FILE_SIZE_LIMIT */
     FILE_PROBLEMS_END
 };
 
