@@ -70,6 +70,7 @@ void output_fini(struct output *o)
 {
     resize(o, &o->out, 0);
     resize(o, &o->err, 0);
+    output_init(o, o->budget);
 }
 
 /* As JSON. */

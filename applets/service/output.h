@@ -32,6 +32,7 @@ struct output {
 };
 
 void output_init(struct output *o, struct output_budget *budget);
+/* Forgets it all; it may be used again. */
 void output_fini(struct output *o);
 /* Channel 1 or 2. */
 void output_keep(struct output *o, uint8_t channel, const void *data, size_t len);

@@ -84,7 +84,6 @@ __attribute__((format(printf, 3, 4))) static void fail(struct task *task, int ex
     cleanup_free char *text = xvasprintf(fmt, ap);
     va_end(ap);
     output_fini(&task->output);
-    output_init(&task->output, task->tasks->budget);
     output_keep(&task->output, CHANNEL_STDERR, text, strlen(text));
     finish(task, exit_code);
 }

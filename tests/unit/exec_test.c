@@ -83,6 +83,8 @@ TEST(exec_refused)
         {"\"command\":\"id\",\"env\":{\"LD_PRELOAD\":\"x\"}", ERR_INVALID_REQUEST,
          "env: LD_PRELOAD cannot be set"},
         {"\"command\":\"\"", ERR_INVALID_REQUEST, "command: missing"},
+        {"\"command\":\"id\",\"args\":null,\"env\":null,\"workdir\":null,\"timeout_secs\":0",
+         ERR_INVALID_REQUEST, "timeout_secs: not a number from 1 on"},
     };
     struct rig g;
     setenv("HOME", "/", 1);
@@ -118,6 +120,46 @@ TEST(exec_output_past_a_pipe)
     CHECK_INT(text_len(body, "stdout"), 300000);
     CHECK_INT(text_len(body, "stderr"), 200000);
     CHECK(!flag(body, "stdout_truncated") && !flag(body, "stderr_truncated"));
+    rig_fini(&g);
+}
+
+/* Both at once, and far more than anybody will read: neither stalls the command. */
+TEST(exec_ten_mib_on_both_outputs)
+{
+    struct rig g;
+    rig_init(&g);
+    g.sv.frame_limit = 16u << 20;
+    const struct json_value *body =
+        run(&g, "head -c 10485760 /dev/zero | tr '\\\\0' x & head -c 10485760 /dev/zero |"
+                "tr '\\\\0' y >&2; wait; exit 6");
+    CHECK_INT(number(body, "exit_code"), 6);
+    CHECK_INT(text_len(body, "stdout"), 2 << 20);
+    CHECK_INT(text_len(body, "stderr"), 2 << 20);
+    CHECK(flag(body, "stdout_truncated") && flag(body, "stderr_truncated"));
+    CHECK_INT(g.workload.answers.left, OUTPUT_BUDGET);
+    rig_fini(&g);
+}
+
+/* What many keep while they run has a limit as well. */
+TEST(exec_outputs_share_a_budget)
+{
+    struct rig g;
+    rig_init(&g);
+    g.workload.answers.left = 1000;
+    const struct json_value *body = run(&g, "head -c 10000 /dev/zero | tr '\\\\0' x; echo e >&2");
+    CHECK_INT(text_len(body, "stdout"), 1000 + OUTPUT_SURE);
+    CHECK_STR(json_get_str(body, "stderr"), "e\n");
+    CHECK(flag(body, "stdout_truncated"));
+    rig_close(&g);
+    rig_open(&g, "{\"type\":\"Exec\",\"command\":\"head -c 10000 /dev/zero; sleep 1000\"}");
+    rig_patience();
+    while (g.workload.answers.left > 0 && rig_turn(&g))
+        ;
+    rig_close(&g);
+    rig_patience();
+    while (g.sv.requests && rig_turn(&g))
+        ;
+    CHECK_INT(g.workload.answers.left, 1000);
     rig_fini(&g);
 }
 
@@ -219,6 +261,26 @@ TEST(exec_timeout_kills_the_group)
     CHECK(access(warned, F_OK) != 0); /* SIGKILL, and nothing before it */
     lifeline_fini(&line);
     rig_fini(&g);
+}
+
+TEST(exec_longest_timeout)
+{
+    struct rig g;
+    rig_init(&g);
+    rig_open(&g,
+             "{\"type\":\"Exec\",\"command\":\"echo x\",\"timeout_secs\":18446744073709551615}");
+    expect_result(&g, 0, "x\n", "");
+    rig_fini(&g);
+}
+
+/* The guest protocol has no other codes than these. */
+TEST(exec_error_codes)
+{
+    for (int error = 0; error < 200; error++)
+        CHECK(fault_code(error) <= ERR_INTERNAL);
+    CHECK_INT(fault_code(ENOENT), ERR_NOT_FOUND);
+    CHECK_INT(fault_code(EACCES), ERR_PERMISSION_DENIED);
+    CHECK_INT(fault_code(ENOTCONN), ERR_IO);
 }
 
 TEST(exec_hangup_when_nobody_waits)
