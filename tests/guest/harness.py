@@ -7,7 +7,6 @@ two the agent is shared by the whole run, and is what the VM has."""
 import contextlib
 import os
 import shlex
-import sys
 import unittest
 
 from guest import CODES, DEADLINE, FRAME_LIMIT, GUEST_PORT, RELAY_PORT, Guest, Missing, hybrid_way, until, vsock_way
@@ -15,8 +14,6 @@ from guest import CODES, DEADLINE, FRAME_LIMIT, GUEST_PORT, RELAY_PORT, Guest, M
 __all__ = ["CODES", "DEADLINE", "FRAME_LIMIT", "GUEST_PORT", "RELAY_PORT", "Missing", "TestCase", "quote",
            "until", "world"]
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
 quote = shlex.quote
 
 _SHARED = "the agent is shared, and cannot be ended or started anew"
@@ -55,7 +52,6 @@ def open_world():
         return Shared(kind, vsock_way(int(rest)))
     if kind:
         raise SystemExit(f"GUEST_AT={kind}: not hybrid:PATH or vsock:CID")
-    sys.path.append(os.path.join(ROOT, "tests", "e2e"))
     import local  # the others have neither its needs nor its files
     return local.Local()
 

@@ -206,6 +206,17 @@ class Ends(TestCase):
             pids = self.pids(count=2)
         self.assertGone(*pids)
 
+    def test_hang_up_with_more_asked(self):
+        """What is not read yet, behind the request, does not hide the end; and is not begun any more."""
+        for i in range(3):
+            with self.connect() as c:
+                c.request("Exec", command=f"echo $$ >{self.dir}/pids; exec sleep 300")
+                c.request("Exec", command=f"touch {self.dir}/next")
+                pids = self.pids()
+            self.assertGone(*pids)
+            self.sh(f"rm {self.dir}/pids")
+        self.assertFalse(self.guest.exists(f"{self.dir}/next"))
+
     def test_orphans(self):
         """Many, and none is left as a zombie of the agent."""
         self.sh("for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.01 & ) ; (exit 3) & done; wait")

@@ -97,65 +97,71 @@ class Writing(TestCase):
     REQUESTS = {"FileWrite": ("path", "content"), "FileUpload": ("guest_path", "data")}
 
     def each(self):
-        for type, (path_key, data_key) in self.REQUESTS.items():
-            def write(path, data, type=type, path_key=path_key, data_key=data_key, **more):
-                data = base64_of(data) if isinstance(data, bytes) else data
-                return self.ask(type, **{path_key: path, data_key: data}, **more)
-            with self.subTest(type):
-                yield type, write
+        """The types, each with what writes data by it: bytes, or what is no base64."""
+        def writer(type, path_key, data_key):
+            return lambda path, data, **more: self.ask(type, **{
+                path_key: path, data_key: base64_of(data) if isinstance(data, bytes) else data}, **more)
+
+        return [(type, writer(type, *keys)) for type, keys in self.REQUESTS.items()]
 
     def mode(self, path):
         return int(self.sh(f"stat -c %a {quote(path)}"), 8)
 
     def test_content(self):
         for type, write in self.each():
-            for data in (b"", b"x", b"ab", ALL_BYTES, b"shorter"):
-                path = self.path(type)
-                self.assertOk(write(path, data))
-                self.assertEqual(self.guest.get(path), data)
+            with self.subTest(type):
+                for data in (b"", b"x", b"ab", ALL_BYTES, b"shorter"):
+                    path = self.path(type)
+                    self.assertOk(write(path, data))
+                    self.assertEqual(self.guest.get(path), data)
         self.assertEqual(self.sh(f"ls -A {self.dir}").split(), sorted(self.REQUESTS))
 
     def test_large(self):
         data = noise(11 * MIB)
         for type, write in self.each():
-            self.assertOk(write(self.path(type), data))
-            self.assertTrue(self.guest.get(self.path(type)) == data)
+            with self.subTest(type):
+                self.assertOk(write(self.path(type), data))
+                self.assertTrue(self.guest.get(self.path(type)) == data)
 
     def test_mode(self):
         for type, write in self.each():
-            for mode in (0o600, 0o755, 0o444, 0o4711, 0):
-                path = self.path(f"{type}-{mode:o}")
-                self.assertOk(write(path, b"x", mode=mode))
-                self.assertEqual(self.mode(path), mode)
-            path = self.path(type)
-            self.assertOk(write(path, b"x"))
-            self.assertEqual(self.mode(path), 0o666 & ~int(self.sh("umask"), 8))
-            self.sh(f"chmod 751 {path}")
-            self.assertOk(write(path, b"y"))
-            self.assertEqual(self.mode(path), 0o751, "the old file's")
-            self.assertOk(write(path, b"y", mode=0o640))
-            self.assertEqual(self.mode(path), 0o640)
-            self.assertOk(write(path, b"y", mode=None))
+            with self.subTest(type):
+                for mode in (0o600, 0o755, 0o444, 0o4711, 0):
+                    path = self.path(f"{type}-{mode:o}")
+                    self.assertOk(write(path, b"x", mode=mode))
+                    self.assertEqual(self.mode(path), mode)
+                path = self.path(type)
+                self.assertOk(write(path, b"x"))
+                self.assertEqual(self.mode(path), 0o666 & ~int(self.sh("umask"), 8))
+                self.sh(f"chmod 751 {path}")
+                self.assertOk(write(path, b"y"))
+                self.assertEqual(self.mode(path), 0o751, "the old file's")
+                self.assertOk(write(path, b"y", mode=0o640))
+                self.assertEqual(self.mode(path), 0o640)
+                self.assertOk(write(path, b"y", mode=None))
 
     def test_bad_mode(self):
         for type, write in self.each():
-            for mode in (-1, "755", 1.5, 1 << 40):
-                self.assertError(write(self.path("new"), b"x", mode=mode), "InvalidRequest")
+            with self.subTest(type):
+                for mode in (-1, "755", 1.5, 1 << 40):
+                    self.assertError(write(self.path("new"), b"x", mode=mode), "InvalidRequest")
         self.assertFalse(self.guest.exists(self.path("new")))
 
     def test_folders_are_made(self):
         for type, write in self.each():
-            path = self.path(f"{type}/a/b/file")
-            self.assertOk(write(path, b"deep"))
-            self.assertEqual(self.guest.get(path), b"deep")
+            with self.subTest(type):
+                path = self.path(f"{type}/a/b/file")
+                self.assertOk(write(path, b"deep"))
+                self.assertEqual(self.guest.get(path), b"deep")
 
     def test_bad_base64(self):
         path = self.file("file", b"old")
         for type, write in self.each():
-            for text in ("!!!!", "YWJ", "YWJj=", "YW Jj", "YWJj\n", "Y", "=", "====", "YWI\u00e9", "YW==YW==", "YWJ=YWJj",
-                         "_-_-", 7, None, ["YWJj"]):
-                self.assertError(write(path, text), "InvalidRequest")
-            self.assertError(self.ask(type, **{self.REQUESTS[type][0]: path}), "InvalidRequest")
+            with self.subTest(type):
+                for text in ("!!!!", "YWJ", "YWJj=", "YW Jj", "YWJj\n", "Y", "=", "====", "YWI\u00e9", "YW==YW==",
+                             "YWJ=YWJj", "_-_-", 7, None, ["YWJj"]):
+                    self.assertError(write(path, text), "InvalidRequest")
+                self.assertError(self.ask(type, **{self.REQUESTS[type][0]: path}), "InvalidRequest")
         self.assertEqual(self.guest.get(path), b"old")
 
     def test_full_disk(self):
@@ -167,7 +173,8 @@ class Writing(TestCase):
         self.addCleanup(self.sh, f"umount {self.dir}/small")
         path = self.file("small/file", b"old")
         for type, write in self.each():
-            self.assertError(write(self.path("small/new"), noise(MIB)), "IoError")
+            with self.subTest(type):
+                self.assertError(write(self.path("small/new"), noise(MIB)), "IoError")
         with self.connect() as c:
             c.request("FilePut", path=path, size=MIB)
             c.send(noise(MIB))
@@ -319,7 +326,8 @@ class Listing(TestCase):
 
     def test_too_many_for_a_frame(self):
         """Names that JSON makes six times as long."""
-        script = r"""cd %s; name=$(printf '%%0240d' 0 | tr 0 '\001'); seq 10000 21999 | sed "s/^/$name/" | xargs touch"""
+        script = (r"cd %s; name=$(printf '%%0240d' 0 | tr 0 '\001'); "
+                  r'seq 10000 21999 | sed "s/^/$name/" | xargs touch')
         self.sh(script % self.dir)
         with self.connect() as c:
             self.assertError(c.ask("ListDir", path=self.dir))

@@ -17,7 +17,8 @@ class TestJobs(TestCase):
 
     def poll(self, job):
         answer = self.ask("ExecPoll", job_id=job)
-        self.assertShape(answer, "BackgroundStatus", {"running", "stdout", "stderr"}, {"exit_code"})
+        self.assertShape(answer, "BackgroundStatus", {"running", "stdout", "stderr"},
+                         {"exit_code", "stdout_truncated", "stderr_truncated"})
         self.assertIs(type(answer["running"]), bool)
         if answer["running"]:
             self.assertIsNone(answer.get("exit_code"))
@@ -170,7 +171,9 @@ class Many(TestJobs):
             for _ in range(JOBS // 50):
                 c.send(request * 50)
                 for _ in range(50):
-                    jobs.append(c.answer().get("job_id"))
+                    answer = c.answer()
+                    self.assertEqual(answer["type"], "BackgroundStarted", answer)
+                    jobs.append(answer["job_id"])
             self.assertEqual(len(set(jobs)), JOBS)
             self.assertError(c.ask("ExecBackground", command="true"), {"InvalidRequest", "Internal"})
             self.assertAlive()
