@@ -17,6 +17,8 @@ static const char *const problems[] = {
     [FILE_NO_MATCH - FILE_IRREGULAR] = "what is to be replaced is not in it",
     [FILE_BINARY - FILE_IRREGULAR] = "binary (it has NUL bytes), which is not edited",
     [FILE_OUTGROWN - FILE_IRREGULAR] = "would hold more than 32 MiB",
+    [FILE_NO_DIRECTORY - FILE_IRREGULAR] = "not a directory",
+    [FILE_CROWDED - FILE_IRREGULAR] = "more names than fit into a message; use a command",
 };
 static_assert(countof(problems) == FILE_PROBLEMS_END - FILE_IRREGULAR, "a text for each");
 static_assert(FILE_IRREGULAR > EHWPOISON && FILE_PROBLEMS_END <= 256, "no errno, one byte");

@@ -28,6 +28,8 @@ enum file_problem {
     FILE_NO_MATCH,        /* what is to be replaced is not in it */
     FILE_BINARY,          /* no text */
     FILE_OUTGROWN,        /* it would hold more than FILE_SIZE_LIMIT */
+    FILE_NO_DIRECTORY,    /* but something else */
+    FILE_CROWDED,         /* a directory whose listing is longer than a message */
     FILE_PROBLEMS_END
 };
 

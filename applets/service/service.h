@@ -38,9 +38,10 @@ struct service_row {
         {MSG_EXEC_STREAM, serve_exec_stream}, {MSG_SET_ENV, serve_set_env},                        \
         {MSG_EXEC_BACKGROUND, serve_exec_background}, {MSG_EXEC_POLL, serve_exec_poll},            \
         {MSG_EXEC_KILL, serve_exec_kill}, {MSG_FILE_GET, serve_file_get},                          \
-        {MSG_FILE_PUT, serve_file_put}, {MSG_EDIT_FILE, serve_edit_file},                          \
-        {MSG_FILE_WRITE, serve_file_write}, {MSG_FILE_UPLOAD, serve_file_upload},                  \
-        {MSG_FILE_READ, serve_file_read}, {MSG_FILE_DOWNLOAD, serve_file_download},                \
+        {MSG_FILE_PUT, serve_file_put}, {MSG_LIST_DIR, serve_list_dir},                            \
+        {MSG_EDIT_FILE, serve_edit_file}, {MSG_FILE_WRITE, serve_file_write},                      \
+        {MSG_FILE_UPLOAD, serve_file_upload}, {MSG_FILE_READ, serve_file_read},                    \
+        {MSG_FILE_DOWNLOAD, serve_file_download},                                                  \
     {                                                                                              \
         MSG_SYNC, serve_sync                                                                       \
     }
@@ -110,8 +111,8 @@ void service_dial(struct request *r, const struct target *target, struct relay_c
 
 /* The handlers, one file each but Ping. */
 service_fn serve_ping, serve_dial, serve_exec, serve_exec_stream, serve_file_get, serve_file_put,
-    serve_edit_file, serve_file_write, serve_file_upload, serve_file_read, serve_file_download,
-    serve_sync, serve_set_env, serve_exec_background, serve_exec_poll, serve_exec_kill,
-    serve_team_message, serve_poll_daemon_results;
+    serve_list_dir, serve_edit_file, serve_file_write, serve_file_upload, serve_file_read,
+    serve_file_download, serve_sync, serve_set_env, serve_exec_background, serve_exec_poll,
+    serve_exec_kill, serve_team_message, serve_poll_daemon_results;
 
 #endif
