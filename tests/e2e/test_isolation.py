@@ -229,15 +229,21 @@ class Isolation(TestCase):
         master.await_line(f"^Error: Remote port {echo.port} is already in use by another process\\.$")
 
     def test_a_dead_session_of_ones_own_is_taken_over(self):
-        first, second, port = self.server(Speaker("first")), self.server(Speaker("second")), free_port()
-        a = self.user("a")
-        old = self.connected(a, "-R", f"{port}:127.0.0.1:{first.port}")
-        self.assertEqual(read_all(connect(port)), b"first")
-        old.signal(signal.SIGKILL)
-        old.wait()
-        new = self.connected(a, "--no-restore", "-R", f"{port}:127.0.0.1:{second.port}")
-        new.await_line(f"-R 127.0.0.1:{port}")
-        self.assertEqual(read_all(connect(port)), b"second")
+        """It ends where the new master remembers it; to one from elsewhere it loses its port."""
+        first, second, a = self.server(Speaker("first")), self.server(Speaker("second")), self.user("a")
+        for env, left in ((self.env(), 1), (self.local("elsewhere"), 2)):
+            with self.subTest(left=left):
+                port = free_port()
+                old = self.connected(a, "--no-restore", "-R", f"{port}:127.0.0.1:{first.port}")
+                old.await_line(f"-R 127.0.0.1:{port}")
+                self.assertEqual(read_all(connect(port)), b"first")
+                old.signal(signal.SIGKILL)
+                old.wait()
+                new = self.connected(a, "--no-restore", "-R", f"{port}:127.0.0.1:{second.port}", env=env)
+                new.await_line(f"-R 127.0.0.1:{port}")
+                self.assertEqual(read_all(connect(port)), b"second")
+                self.assertEqual(len(self.listing(a)), left)
+                self.assertEqual(new.stop(), 0)
 
     def test_a_live_session_of_ones_own_is_not(self):
         first, port, a = self.server(Speaker("first")), free_port(), self.user("a")
