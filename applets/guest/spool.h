@@ -1,0 +1,17 @@
+/* spool.h: standard input read to its end, into a file without a name. */
+#ifndef GUEST_SPOOL_H
+#define GUEST_SPOOL_H
+
+#include <sys/types.h>
+
+#include "core/loop.h"
+
+/* The file, the callee's from then on, and its size; or -1 and why. Never called before
+ * spool_start() has returned. The file is in $TMPDIR, or /tmp where that is not set. */
+typedef void spool_fn(void *arg, int fd, off_t size, int error);
+struct spool;
+struct spool *spool_start(struct loop *loop, spool_fn *fn, void *arg);
+/* Before the callback only; NULL is fine. */
+void spool_cancel(struct spool *sp);
+
+#endif
