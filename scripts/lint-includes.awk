@@ -3,9 +3,9 @@
 # a vendored header only its owners.
 
 BEGIN {
-    owner["sodium.h"] = "core/key.c core/base64.c"
+    owner["sodium.h"] = "core/key.c core/base64.c net/quic_crypto.c net/quic_crypto_aead.c"
     owner["yyjson.h"] = "core/json.c"
-    owner["bearssl.h"] = "net/tls.c"
+    owner["bearssl.h"] = "net/tls.c net/quic_crypto.c net/quic_crypto_aead.c"
     may["core"] = "^core/"
     may["net"] = "^(net|core)/"
     may["applets/service"] = "^(applets/service|net|core)/"
@@ -34,6 +34,10 @@ function layer_of(path,    part, n) {
     vendored = header
     if (header ~ /^bearssl/) vendored = "bearssl.h"
     if (header ~ /^sodium/) vendored = "sodium.h"
+    if (header ~ /^ngtcp2\//) {
+        if (file !~ /^(net|tests\/(unit|fuzz|interop))\/quic[a-z_]*\.[ch]$/) bad("belongs to net/quic*")
+        next
+    }
     if (vendored in owner) {
         if (!index(" " owner[vendored] " ", " " file " ")) bad("belongs to " owner[vendored])
         next
