@@ -146,15 +146,17 @@ class Reset(Fidelity):
 
         self.same_from_either_end(self.ways.tcp, act, (b"", "reset"))
 
-    def test_while_both_directions_are_full(self):
-        """It is told before anything is read."""
-        def act(near, far):
-            fill(near)
-            fill(far)
-            reset(near)
-            return is_told(far), rest(far)[1]
+    def test_by_who_is_held_up(self):
+        """It is told before anything is read; one direction is full, and then both are."""
+        for both in False, True:
+            def act(near, far):
+                fill(near)
+                if both:
+                    fill(far)
+                reset(near)
+                return is_told(far), rest(far)[1]
 
-        self.same_from_either_end(self.ways.tcp, act, (True, "reset"))
+            self.same_from_either_end(self.ways.tcp, act, (True, "reset"))
 
     def test_by_who_has_ended_while_the_other_is_held_up(self):
         """Its end was told before; that it takes no more must be told, too."""

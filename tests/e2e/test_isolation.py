@@ -265,6 +265,13 @@ class Isolation(TestCase):
         self.assertEqual(len(a.agents()), 1)
         self.assertEqual(len(self.listing(a)), 6)
 
+    def test_a_crowd_starts_one_agent(self):
+        """As close together as a shell can start them; ssh would let each have its turn."""
+        a = self.user("a")
+        crowd = a.run("sh", "-c", 'for i in $(seq 20); do "$0" agent --attach </dev/null & done; wait', self.berth_path)
+        self.assertEqual(crowd.stderr, "")
+        self.assertEqual(len(a.agents()), 1)
+
     def test_an_idle_agent_of_another_version_is_replaced(self):
         a = self.user("a")
         self.connected(a).stop()
