@@ -165,7 +165,8 @@ static void start_agent(struct init *in)
 static void plan_restart(struct init *in, int status)
 {
     uint64_t now = now_ms();
-    if (now - in->started_ms >= RESTART_MAX_MS)
+    /* To exit is a verdict, and likely to be the same again; to be killed is one only at once. */
+    if (now - in->started_ms >= (WIFSIGNALED(status) ? RESTART_MIN_MS : RESTART_MAX_MS))
         in->pause_ms = 0;
     in->pause_ms = in->pause_ms ? in->pause_ms * 2 : RESTART_MIN_MS;
     if (in->pause_ms > RESTART_MAX_MS)

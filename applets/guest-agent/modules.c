@@ -289,17 +289,26 @@ static char *first_failure(const struct modules *m)
     return NULL;
 }
 
+static void say_missing(struct buf *b, const struct modules *m, const char *names)
+{
+    const char *separator = b->len ? "; " : "";
+    if (m->no_dir)
+        buf_printf(b, "%sthere is no %s to find %s in", separator, m->dir, names);
+    else
+        buf_printf(b, "%sno file for %s below %s%s", separator, names, m->dir,
+                   m->cut ? ", which holds more than is searched" : "");
+    buf_printf(b,
+               ": install the modules of this kernel, %s, or have mkinitramfs --modules add them",
+               m->release);
+}
+
 char *modules_diagnosis(const struct modules *m)
 {
     cleanup_free char *missing = missing_names(m), *failure = first_failure(m);
     struct buf b = {0};
     if (failure)
         add_word(&b, "", failure);
-    if (missing && m->no_dir)
-        buf_printf(&b, "%sthere is no %s to find %s in", b.len ? "; " : "", m->dir, missing);
-    else if (missing)
-        buf_printf(&b, "%sno file for %s below %s", b.len ? "; " : "", missing, m->dir);
-    if (m->cut && missing)
-        add_word(&b, "", ", which holds more than is searched");
+    if (missing)
+        say_missing(&b, m, missing);
     return finished(&b);
 }
