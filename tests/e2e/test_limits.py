@@ -121,7 +121,7 @@ class Often(Limits):
         self.storm(CONNECTIONS - WARM_UP)
         self.assertEqual(self.descriptors(), before)
         for name, size in self.resident().items() if self.measured else ():
-            self.assertLess(size - early[name], MIB // 4, name)
+            self.assertLess(size - early[name], MIB // 16, name)
 
 
 class AtOnce(Limits):
