@@ -146,6 +146,13 @@ build/yamux-peer: $(call objects,asan,$(testable)) build/obj/asan/tests/interop/
 
 -include build/obj/asan/tests/interop/yamux_peer.d
 
+# Our TLS for QUIC and GnuTLS', in one program: a suite of its own.
+build/quic-tls-gnutls: $(call objects,asan,$(testable)) build/obj/asan/tests/interop/quic_tls_gnutls.o
+	$(say) LINK $@
+	$(Q)$(CC_asan) $^ $(LDFLAGS_asan) $(libraries) -lgnutls -o $@
+
+-include build/obj/asan/tests/interop/quic_tls_gnutls.d
+
 unit: $(units)
 	$(run_x86_64) build/unit-x86_64
 	$(run_aarch64) build/unit-aarch64
@@ -153,7 +160,8 @@ unit: $(units)
 
 test:
 	$(Q)scripts/setup
-	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz build/yamux-peer
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz build/yamux-peer \
+	    build/quic-tls-gnutls
 	$(Q)RUN_X86_64="$(run_x86_64)" RUN_AARCH64="$(run_aarch64)" tests/run
 
 demo:
