@@ -29,7 +29,7 @@ class Commands(TestCase):
 
     def test_applets(self):
         names = self.berth("--list").stdout.split()
-        self.assertEqual(names[:6], ["master", "agent", "list", "stop", "forward", "close"])
+        self.assertEqual(names[:8], ["master", "agent", "guest-agent", "guest", "list", "stop", "forward", "close"])
         overview = self.berth().stdout
         for name in names:
             self.assertIn(f"berth {name} ", overview)
