@@ -153,6 +153,20 @@ build/quic-tls-gnutls: $(call objects,asan,$(testable)) build/obj/asan/tests/int
 
 -include build/obj/asan/tests/interop/quic_tls_gnutls.d
 
+# QUIC for tests/interop/run_quic: over our TLS, and by Debian's ngtcp2 over GnuTLS.
+quic_peer := build/obj/asan/tests/interop/quic_peer.o build/obj/asan/tests/interop/quic_peer_ours.o
+
+build/quic-peer: $(call objects,asan,$(testable)) $(quic_peer)
+	$(say) LINK $@
+	$(Q)$(CC_asan) $^ $(LDFLAGS_asan) $(libraries) -o $@
+
+-include $(quic_peer:.o=.d)
+
+build/quic-peer-gnutls: $(wildcard tests/interop/quic_peer*) Makefile
+	$(say) CC $@
+	$(Q)gcc $(common) -O1 -fsanitize=address,undefined $(filter %peer.c %gnutls.c,$^) \
+	    -lngtcp2_crypto_gnutls -lngtcp2 -lgnutls -o $@
+
 unit: $(units)
 	$(run_x86_64) build/unit-x86_64
 	$(run_aarch64) build/unit-aarch64
@@ -161,7 +175,7 @@ unit: $(units)
 test:
 	$(Q)scripts/setup
 	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz build/yamux-peer \
-	    build/quic-tls-gnutls
+	    build/quic-tls-gnutls build/quic-peer build/quic-peer-gnutls
 	$(Q)RUN_X86_64="$(run_x86_64)" RUN_AARCH64="$(run_aarch64)" tests/run
 
 demo:
