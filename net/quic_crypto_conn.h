@@ -9,9 +9,10 @@
  *     ngtcp2_conn_del(conn);
  *     quic_crypto_free(c);
  *
- * ngtcp2's native handle for TLS is `c`. On a server, when reading a packet has failed and
- * quic_crypto_session(c) is NULL, the peer has not named a session that is known: the
- * connection is dropped without a word. */
+ * ngtcp2's native handle for TLS is `c`. On a server, while quic_crypto_session(c) is NULL the
+ * peer has not named a session that is known. Our client does so in its first packet, so a
+ * server whose session is NULL after one, with an error or without, has met a stranger: it
+ * deletes the connection without writing anything, and keeps nothing. */
 #ifndef NET_QUIC_CRYPTO_CONN_H
 #define NET_QUIC_CRYPTO_CONN_H
 

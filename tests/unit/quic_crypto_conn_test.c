@@ -337,6 +337,39 @@ TEST(quic_crypto_conn_published_initial)
     net_fini(&net);
 }
 
+/* Our hello comes whole in the first packet, by which a server tells a stranger. */
+TEST(quic_crypto_conn_first_packet_says_who)
+{
+    struct net net;
+    uint8_t packet[PACKET_MAX];
+    net_init(&net, QUIC_AES_128_GCM);
+    ngtcp2_ssize n = write_packet(&net, &net.client, packet);
+    CHECK(n >= 1200); /* RFC 9000 §14.1 */
+    if (n > 0)
+        deliver(&net, &net.client, packet, (size_t)n);
+    CHECK(net.server.crypto && quic_crypto_session(net.server.crypto));
+    net_fini(&net);
+}
+
+TEST(quic_crypto_conn_no_other_version)
+{
+    struct net net;
+    uint8_t packet[PACKET_MAX];
+    ngtcp2_cid cid = {.datalen = 8};
+    net_init(&net, QUIC_AES_128_GCM);
+    end_fini(&net.client);
+    ngtcp2_path path = path_of(&net.client, &net.server);
+    ngtcp2_callbacks cb = callbacks_of();
+    ngtcp2_settings settings = settings_of(&net);
+    ngtcp2_transport_params params = params_of();
+    CHECK_INT(ngtcp2_conn_client_new(&net.client.conn, &cid, &cid, &path, NGTCP2_PROTO_VER_V2, &cb,
+                                     &settings, &params, NULL, &net.client),
+              0);
+    attach(&net.client, QUIC_AES_128_GCM);
+    CHECK_INT(write_packet(&net, &net.client, packet), NGTCP2_ERR_CALLBACK_FAILURE);
+    net_fini(&net);
+}
+
 /* A packet that was touched on its way is not there. */
 TEST(quic_crypto_conn_forged_packets)
 {
