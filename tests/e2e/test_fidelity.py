@@ -103,6 +103,21 @@ class HalfClose(Fidelity):
                 for (_, server), length in zip(pairs, lengths):
                     self.assertTrue(rest(server) == (BLOCK[:length], "end"), length)
 
+    def test_answer_of_somebody_who_is_gone(self):
+        """Whoever asks on before it reads, unheard, loses nothing of an answer that has ended; not more of
+        it, at any rate, than a kernel holds."""
+        lengths = range(0, 120 << 10, 2 << 10)
+        for path in self.ways.tcp + self.ways.mixed[3:]:
+            with self.subTest(path.name), contextlib.ExitStack() as stack:
+                pairs = [stack.enter_context(path.pair()) for _ in lengths]
+                for (_, server), length in zip(pairs, lengths):
+                    server.sendall(BLOCK[:length])
+                    server.close()
+                for client, _ in pairs:
+                    client.sendall(b"x")
+                for (client, _), length in zip(pairs, lengths):
+                    self.assertTrue(rest(client) == (BLOCK[:length], "end"), length)
+
     def send_blocks(self, connection, count, digest):
         for _ in range(count):
             connection.sendall(BLOCK)
