@@ -32,10 +32,30 @@ struct quic_hp {
     uint8_t chacha[CHACHA_KEY_LEN];
 };
 
+/* What this processor is best at, asked once: where it is a guest, asking takes longer than
+ * sealing ten packets, and every connection makes several keys. */
+struct best {
+    const br_block_ctr_class *aes;
+    br_ghash ghash;
+    bool instructions; /* for both */
+};
+
+static const struct best *best(void)
+{
+    static struct best b;
+    if (b.aes)
+        return &b;
+    const br_block_ctr_class *aes = br_aes_x86ni_ctr_get_vtable();
+    br_ghash ghash = br_ghash_pclmul_get();
+    b = (struct best){.aes = aes ? aes : &br_aes_ct64_ctr_vtable,
+                      .ghash = ghash ? ghash : br_ghash_ctmul64,
+                      .instructions = aes && ghash};
+    return &b;
+}
+
 enum quic_cipher quic_cipher_preferred(void)
 {
-    bool fast = br_aes_x86ni_ctr_get_vtable() && br_ghash_pclmul_get();
-    return fast ? QUIC_AES_128_GCM : QUIC_CHACHA20_POLY1305;
+    return best()->instructions ? QUIC_AES_128_GCM : QUIC_CHACHA20_POLY1305;
 }
 
 size_t quic_cipher_key_len(enum quic_cipher cipher)
@@ -45,10 +65,7 @@ size_t quic_cipher_key_len(enum quic_cipher cipher)
 
 static void aes_init(union aes *aes, const uint8_t *key)
 {
-    const br_block_ctr_class *table = br_aes_x86ni_ctr_get_vtable();
-    if (!table)
-        table = &br_aes_ct64_ctr_vtable;
-    table->init(&aes->table, key, AES_KEY_LEN);
+    best()->aes->init(&aes->table, key, AES_KEY_LEN);
 }
 
 struct quic_aead *quic_aead_new(enum quic_cipher cipher, const uint8_t *key)
@@ -59,9 +76,8 @@ struct quic_aead *quic_aead_new(enum quic_cipher cipher, const uint8_t *key)
         memcpy(a->chacha, key, CHACHA_KEY_LEN);
         return a;
     }
-    br_ghash ghash = br_ghash_pclmul_get();
     aes_init(&a->aes, key);
-    br_gcm_init(&a->gcm, &a->aes.table, ghash ? ghash : br_ghash_ctmul64);
+    br_gcm_init(&a->gcm, &a->aes.table, best()->ghash);
     return a;
 }
 
