@@ -62,7 +62,7 @@ static void add(struct entries *list, const struct dirent *found, const struct s
     if (st)
         e->st = *st;
     else
-        e->st.st_mode = DTTOIF(found->d_type);
+        e->st.st_mode = (mode_t)found->d_type << 12; /* DTTOIF(), with a sign that all agree on */
     list->len += ENTRY_LEN + strlen(e->name);
 }
 
