@@ -34,6 +34,7 @@ TEST(vsock_hybrid_answers)
         {"OK 5000\npayload", HYBRID_OK, 8},
         {"OK 1\n\n", HYBRID_OK, 5},
         {"OK \n", HYBRID_OK, 4},
+        {"OK \1\r\n", HYBRID_OK, 6},
         {"OK\n", HYBRID_BAD, 3},
         {"OKAY 1\n", HYBRID_BAD, 3},
         {"ok 1\n", HYBRID_BAD, 1},
