@@ -64,8 +64,9 @@ def is_message(payload):
 class Connection:
     """One connection; closed with the `with` block."""
 
-    def __init__(self, sock, seconds=None):
+    def __init__(self, sock, seconds=None, half_closes=True):
         self.sock = sock
+        self.half_closes = half_closes
         sock.settimeout(seconds or DEADLINE)
 
     def __enter__(self):
@@ -162,6 +163,18 @@ class Connection:
                 return b"".join(parts)
             parts.append(part)
 
+    def end(self):
+        """Nothing more, and the end, where a side's end is passed on by itself."""
+        if self.half_closes:
+            data = self.rest()
+            if data:
+                raise AssertionError(f"more than there should be: {data[:80]!r}")
+
+    def body(self, size):
+        data = self.read(size)
+        self.end()
+        return data
+
     def waits(self):
         """Whether there is nothing to be read yet, not even the end."""
         return not select.select([self.sock], [], [], 0)[0]
@@ -216,11 +229,12 @@ def vsock_way(cid):
 class Guest:
     """An agent that can be reached."""
 
-    def __init__(self, way):
+    def __init__(self, way, half_closes=True):
         self.way = way
+        self.half_closes = half_closes
 
     def connect(self, port=GUEST_PORT, seconds=None):
-        return Connection(self.way(port), seconds)
+        return Connection(self.way(port), seconds, self.half_closes)
 
     def ask(self, type, *, port=GUEST_PORT, **fields):
         with self.connect(port) as c:
@@ -245,10 +259,7 @@ class Guest:
             info = c.ask("FileGet", path=path)
             if info["type"] != "FileInfo":
                 raise AssertionError(f"{path}: {info}")
-            data = c.read(info["size"])
-            if c.rest():
-                raise AssertionError("more bytes than FileInfo says")
-            return data
+            return c.body(info["size"])
 
     def put(self, path, data, **fields):
         with self.connect() as c:

@@ -18,9 +18,13 @@ quote = shlex.quote
 
 _SHARED = "the agent is shared, and cannot be ended or started anew"
 _HERE = "would change the network or the name of the machine that runs the tests"
+_WHOLE = "the VM's vsock device passes on that a connection ends, but not that one side of it does"
 # What cannot be done over a way, by the beginning of the test's id.
 EXCEPT = {
     "test_private.": {"hybrid": _SHARED, "vsock": _SHARED},
+    "test_frames.Requests.test_end_": {"hybrid": _WHOLE},
+    "test_frames.Refusals.test_cut_short": {"hybrid": _WHOLE},
+    "test_dial.HalfClosed": {"hybrid": _WHOLE},
     "test_network.": {"unix": _HERE},
     "test_power.": {"unix": "would end the machine that runs the tests",
                     "vsock": "would end the VM that runs the tests"},
@@ -32,9 +36,9 @@ _world = None
 class Shared:
     """A VM's one agent."""
 
-    def __init__(self, way, connect):
+    def __init__(self, way, guest):
         self.way = way
-        self.guest = Guest(connect)
+        self.guest = guest
         self.dir = f"/tmp/berth-guest-{os.getpid()}"
 
     def take_reports(self):
@@ -47,9 +51,9 @@ class Shared:
 def open_world():
     kind, _, rest = os.environ.get("GUEST_AT", "").partition(":")
     if kind == "hybrid":
-        return Shared(kind, hybrid_way(rest))
+        return Shared(kind, Guest(hybrid_way(rest), half_closes=False))
     if kind == "vsock":
-        return Shared(kind, vsock_way(int(rest)))
+        return Shared(kind, Guest(vsock_way(int(rest))))
     if kind:
         raise SystemExit(f"GUEST_AT={kind}: not hybrid:PATH or vsock:CID")
     import local  # the others have neither its needs nor its files
@@ -151,7 +155,7 @@ class TestCase(unittest.TestCase):
     def assertEnds(self, c, codes="InvalidRequest"):
         """One Error, then the end."""
         self.assertError(c.answer(), codes)
-        self.assertEqual(c.rest(), b"", "something after the Error")
+        c.end()
 
     def assertAlive(self):
         self.assertEqual(self.ask("Ping")["type"], "Pong")

@@ -55,12 +55,12 @@ class Requests(TestCase):
             c.send(frame(message("Ping")) + frame(message("FilePut", path=path, size=4)) + b"data")
             self.assertEqual(c.answer()["type"], "Pong")
             self.assertOk(c.answer())
-            self.assertEqual(c.rest(), b"")
+            c.end()
         with self.connect() as c:
             c.send(frame(message("Ping")) + frame(message("FileGet", path=path)) + frame(message("Ping")))
             self.assertEqual(c.answer()["type"], "Pong")
             self.assertEqual(c.answer()["type"], "FileInfo")
-            self.assertEqual(c.rest(), b"data")
+            self.assertEqual(c.body(4), b"data")
 
     def test_byte_by_byte(self):
         with self.connect() as c:

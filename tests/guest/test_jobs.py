@@ -206,7 +206,7 @@ class Environment(TestJobs):
         self.assertEqual(self.result(self.start(command))["stdout"], expected)
         with self.connect() as c:
             self.assertEqual(c.ask("ExecStream", command=command)["type"], "Started")
-            self.assertIn(b"\x01" + expected.encode(), c.rest())
+            self.assertEqual(c.read_frame(), b"\x01" + expected.encode())
 
     def test_again(self):
         self.assertEqual(self.set(SUITE_C="old", SUITE_D="kept"), 2)

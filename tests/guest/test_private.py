@@ -7,6 +7,12 @@ from guest import base64_of, message
 from harness import TestCase, until
 
 
+def descriptors(pid):
+    """What the process has open, as /proc names it."""
+    folder = f"/proc/{pid}/fd"
+    return [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+
+
 class Private(TestCase):
     def agent(self, **more):
         agent = self.world.agent(**more)
@@ -29,8 +35,7 @@ class Beginning(Private):
     def test_no_network_sockets(self):
         """An agent on unix sockets has not one of TCP or UDP, either."""
         agent = self.agent()
-        links = [os.readlink(f"/proc/{agent.pid}/fd/{name}") for name in os.listdir(f"/proc/{agent.pid}/fd")]
-        held = {link[8:-1] for link in links if link.startswith("socket:")}
+        held = {link[8:-1] for link in descriptors(agent.pid) if link.startswith("socket:")}
         self.assertGreaterEqual(len(held), 2)
         for table in ("tcp", "tcp6", "udp", "udp6", "raw"):
             path = f"/proc/{agent.pid}/net/{table}"
@@ -55,7 +60,7 @@ class End(Private):
         with agent.connect() as c:
             c.request("FilePut", path=self.path("file"), size=1000)
             c.send(b"x" * 500)
-            until(lambda: os.listdir(self.dir), "temporary file")
+            until(lambda: any(link.startswith(self.dir) for link in descriptors(agent.pid)), "temporary file")
             self.assertEqual(agent.program.stop(), 0)
         self.assertEqual(os.listdir(self.dir), [])
 

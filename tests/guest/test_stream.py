@@ -29,12 +29,13 @@ class Run:
         self.c.request("Resize", rows=rows, cols=cols)
 
     def step(self):
-        """Takes one frame; False at the end."""
+        """Takes one frame; False at the end, which is where the last message is."""
+        if self.last:
+            self.c.end()
+            return False
         payload = self.c.read_frame()
         if payload is None:
-            return False
-        if self.last:
-            raise AssertionError(f"a frame after {self.last}")
+            raise Missing("the end came without Exited")
         if is_message(payload):
             self.last = json.loads(payload)
         elif payload[0] in self.ended:

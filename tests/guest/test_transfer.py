@@ -31,7 +31,8 @@ class Get(Transfer):
         with self.connect() as c:
             info = c.ask("FileGet", path=path, **fields)
             self.assertShape(info, "FileInfo", {"size", "mode", "mtime"})
-            return info, c.rest()
+            left = max(0, info["size"] - fields.get("offset", 0))
+            return info, c.body(min(left, fields.get("length", left)))
 
     def test_info(self):
         path = self.file("file", b"content")
@@ -67,7 +68,7 @@ class Get(Transfer):
             self.assertEqual(c.ask("FileGet", path=path)["size"], BIG + 3)
             self.assertEqual(c.read(5), b"begin")
             c.skip(BIG - 5)
-            self.assertEqual(c.rest(), b"end")
+            self.assertEqual(c.body(3), b"end")
         self.assertLess(self.guest.memory() - before, SLACK)
 
     def test_reader_that_leaves(self):
@@ -140,7 +141,7 @@ class Put(Transfer):
         for size in range(len(whole)):
             with self.connect() as c:
                 c.send(whole[:size])
-                if size % 2:
+                if size % 2 and c.half_closes:
                     c.end_input()
                     self.assertNotIn(b'"Ok"', c.rest())
         until(lambda: self.sh(f"ls -A {self.dir}") == "file\n", "end of the temporary files")
@@ -185,7 +186,7 @@ class Put(Transfer):
             self.assertOk(c.answer())
         with self.connect() as c:
             c.ask("FileGet", path=path)
-            self.assertEqual(hashlib.sha256(c.rest()).digest(), hashlib.sha256(data).digest())
+            self.assertEqual(hashlib.sha256(c.body(len(data))).digest(), hashlib.sha256(data).digest())
 
 
 class Sync(TestCase):
