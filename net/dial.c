@@ -1,13 +1,14 @@
 /* Dialling: one address after the other, the next one without waiting for a slow one to fail
  * (RFC 8305 §5); the first to connect wins. */
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#include <linux/vm_sockets.h> /* wants sys/socket.h in front of it */
 
 #include "core/fdstream.h"
 #include "core/loop.h"

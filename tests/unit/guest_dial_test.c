@@ -1,7 +1,9 @@
 /* Dialling a guest: the machine monitor and the agent are played by the test. */
 #include "net/guest_dial.h"
 
-#include <linux/vm_sockets.h>
+#include <sys/socket.h>
+
+#include <linux/vm_sockets.h> /* wants sys/socket.h in front of it */
 
 #include "tests/unit/guest_peer.h"
 
