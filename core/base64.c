@@ -17,9 +17,6 @@ size_t base64_size(const char *text, size_t len)
 
 int base64_decode(void *dst, const char *text, size_t len)
 {
-    size_t size, room = base64_size(text, len);
-    if (sodium_base642bin(dst, room, text, len, NULL, &size, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) != 0)
-        return -1;
-    return size == room ? 0 : -1;
+    return sodium_base642bin(dst, base64_size(text, len), text, len, NULL, NULL, NULL,
+                             sodium_base64_VARIANT_ORIGINAL);
 }

@@ -133,15 +133,14 @@ static void begin(struct sending *f)
 
 /* Reading ahead. */
 
-/* Of data[len], which follows on what was read before, that which lies within the slice. */
+/* Of data[len], which follows on what was read before, that from where the slice begins. */
 static void keep_wanted(struct sending *f, const uint8_t *data, int64_t len)
 {
-    int64_t lead = f->want.offset - f->st.st_size, left = f->want.length - (int64_t)f->ahead.len;
+    int64_t lead = f->want.offset - f->st.st_size;
     if (lead < 0)
         lead = 0;
-    if (lead >= len)
-        return;
-    buf_append(&f->ahead, data + lead, (size_t)(len - lead < left ? len - lead : left));
+    if (lead < len)
+        buf_append(&f->ahead, data + lead, (size_t)(len - lead));
 }
 
 /* What has nothing to say right now (EAGAIN) has said it all. */

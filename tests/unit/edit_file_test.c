@@ -144,30 +144,32 @@ TEST(edit_file_refused)
         const char *why;
     } rows[] = {
         {"\"x\":1", ERR_INVALID_REQUEST, "EditFile: path is missing"},
-        {"\"path\":\"/etc/passwd\"", ERR_INVALID_REQUEST, "EditFile: old_string is missing"},
-        {"\"path\":\"/etc/passwd\",\"old_string\":\"a\"", ERR_INVALID_REQUEST,
+        {"\"path\":\"f\"", ERR_INVALID_REQUEST, "EditFile: old_string is missing"},
+        {"\"path\":\"f\",\"old_string\":\"a\"", ERR_INVALID_REQUEST,
          "EditFile: new_string is missing"},
-        {"\"path\":\"/etc/passwd\",\"old_string\":\"\",\"new_string\":\"a\"", ERR_INVALID_REQUEST,
+        {"\"path\":\"f\",\"old_string\":\"\",\"new_string\":\"b\"", ERR_INVALID_REQUEST,
          "EditFile: old_string is empty"},
-        {"\"path\":\"/etc/passwd\",\"old_string\":\"a\",\"new_string\":\"a\"", ERR_INVALID_REQUEST,
+        {"\"path\":\"f\",\"old_string\":\"a\",\"new_string\":\"a\"", ERR_INVALID_REQUEST,
          "EditFile: old_string and new_string are the same"},
-        {"\"path\":\"/etc/passwd\",\"old_string\":\"a\\u0000\",\"new_string\":\"a\"",
-         ERR_INVALID_REQUEST, "EditFile: old_string is no text, or has a NUL inside"},
-        {"\"path\":\"/etc/passwd\",\"old_string\":\"a\",\"new_string\":7", ERR_INVALID_REQUEST,
+        {"\"path\":\"f\",\"old_string\":\"a\\u0000\",\"new_string\":\"b\"", ERR_INVALID_REQUEST,
+         "EditFile: old_string is no text, or has a NUL inside"},
+        {"\"path\":\"f\",\"old_string\":\"a\",\"new_string\":7", ERR_INVALID_REQUEST,
          "EditFile: new_string is no text, or has a NUL inside"},
-        {"\"path\":\"/no/such\",\"old_string\":\"a\",\"new_string\":\"b\"", ERR_NOT_FOUND,
-         "/no/such: No such file or directory"},
-        {"\"path\":\"/tmp\",\"old_string\":\"a\",\"new_string\":\"b\"", ERR_INVALID_REQUEST,
-         "/tmp: not a regular file"},
+        {"\"path\":\"none\",\"old_string\":\"a\",\"new_string\":\"b\"", ERR_NOT_FOUND,
+         "none: No such file or directory"},
+        {"\"path\":\"f/f\",\"old_string\":\"a\",\"new_string\":\"b\"", ERR_NOT_FOUND,
+         "f/f: Not a directory"},
         {"\"path\":\"/dev/zero\",\"old_string\":\"a\",\"new_string\":\"b\"", ERR_INVALID_REQUEST,
          "/dev/zero: not a regular file"},
     };
     struct rig g;
     rig_init(&g);
+    rig_write_file(rig_path(&g, "f"), "a");
     for (size_t i = 0; i < countof(rows); i++) {
-        rig_open(&g, "{\"type\":\"EditFile\",%s}", rows[i].fields);
-        CHECK_STR(rig_expect_error(&g, rows[i].code), rows[i].why);
+        cleanup_free char *request = xasprintf("{\"type\":\"EditFile\",%s", rows[i].fields);
+        expect_refused(&g, request, rows[i].code, rows[i].why);
     }
+    expect_file(rig_path(&g, "f"), "a");
     make_irregular(&g);
     for (const char *const *name = irregular_names; *name; name++) {
         edit(&g, rig_path(&g, *name), "a", "b");
@@ -175,7 +177,8 @@ TEST(edit_file_refused)
     }
     char name[257] = {0};
     memset(name, 'n', 256);
-    edit(&g, name, "a", "b");
+    cleanup_free char *path = xasprintf("%s/%s", g.dir, name);
+    edit(&g, path, "a", "b");
     CHECK(strstr(rig_expect_error(&g, ERR_INVALID_REQUEST), strerror(ENAMETOOLONG)) != NULL);
     rig_fini(&g);
 }

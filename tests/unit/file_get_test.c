@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -207,6 +208,49 @@ TEST(file_get_slow_reader)
     CHECK(fdstream_unsent(g.sv.requests->stream) < FDSTREAM_LIMIT + (128 << 10));
     rig_expect(&g, MSG_FILE_INFO);
     CHECK(rig_bytes(&g, BIG));
+    rig_fini(&g);
+}
+
+/* While a file is read beforehand, turn after turn. */
+TEST(file_get_given_up_early)
+{
+    struct rig g;
+    rig_init(&g);
+    rig_open(&g, "{\"type\":\"FileGet\",\"path\":\"/proc/self/pagemap\"}");
+    rig_patience();
+    while (!(g.sv.requests && g.sv.requests->state) && rig_turn(&g))
+        ;
+    service_fini(&g.sv);
+    for (int i = 0; i < 3; i++)
+        loop_turn(g.loop, 0);
+    rig_fini(&g);
+}
+
+/* A stream that never is full never says that it has drained. */
+TEST(file_get_into_an_open_mouth)
+{
+    enum { SIZE = 900000 };
+    struct rig g;
+    int in[2], out[2];
+    rig_init(&g);
+    const char *path = rig_path(&g, "big");
+    write_big(path);
+    cleanup_free char *text =
+        xasprintf("....{\"type\":\"FileGet\",\"path\":\"%s\",\"length\":%d}", path, SIZE);
+    size_t len = strlen(text);
+    memset(text, 0, 3);
+    text[3] = (char)(len - 4);
+    CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC | O_NONBLOCK) == 0);
+    CHECK(fcntl(out[1], F_SETPIPE_SZ, 1 << 20) >= 1 << 20);
+    service_serve(&g.sv, fdstream_new(g.loop, in[0], out[1]));
+    CHECK_INT(write(in[1], text, len), len);
+    for (int i = 0; i < 10; i++)
+        loop_turn(g.loop, 0);
+    cleanup_free char *got = xmalloc(1 << 20);
+    CHECK(read(out[0], got, 1 << 20) > SIZE);
+    close(in[1]);
+    close(out[0]);
+    until_idle(&g);
     rig_fini(&g);
 }
 

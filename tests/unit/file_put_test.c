@@ -294,39 +294,36 @@ TEST(file_put_keeps_the_owner)
 
 TEST(file_put_refused)
 {
+    static const char no_size[] = "FilePut: size is no number of bytes";
+    static const char no_mode[] = "FilePut: mode is none (0 to 4095, which is 07777)";
     static const struct {
         const char *fields;
         enum error_code code;
         const char *why;
     } rows[] = {
-        {"\"path\":\"/tmp/x\"", ERR_INVALID_REQUEST, "FilePut: size is no number of bytes"},
+        {"\"path\":\"x\"", ERR_INVALID_REQUEST, no_size},
         {"\"size\":1", ERR_INVALID_REQUEST, "FilePut: path is missing"},
-        {"\"path\":\"/tmp/x\",\"size\":-1", ERR_INVALID_REQUEST,
-         "FilePut: size is no number of bytes"},
-        {"\"path\":\"/tmp/x\",\"size\":\"1\"", ERR_INVALID_REQUEST,
-         "FilePut: size is no number of bytes"},
-        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":4096", ERR_INVALID_REQUEST,
-         "FilePut: mode is none (0 to 4095, which is 07777)"},
-        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":-1", ERR_INVALID_REQUEST,
-         "FilePut: mode is none (0 to 4095, which is 07777)"},
-        {"\"path\":\"/tmp/x\",\"size\":1,\"mode\":\"0644\"", ERR_INVALID_REQUEST,
-         "FilePut: mode is none (0 to 4095, which is 07777)"},
-        {"\"path\":\"/tmp\",\"size\":1", ERR_INVALID_REQUEST, "/tmp: not a regular file"},
+        {"\"path\":\"x\",\"size\":-1", ERR_INVALID_REQUEST, no_size},
+        {"\"path\":\"x\",\"size\":\"1\"", ERR_INVALID_REQUEST, no_size},
+        {"\"path\":\"x\",\"size\":1,\"mode\":4096", ERR_INVALID_REQUEST, no_mode},
+        {"\"path\":\"x\",\"size\":1,\"mode\":-1", ERR_INVALID_REQUEST, no_mode},
+        {"\"path\":\"x\",\"size\":1,\"mode\":\"0644\"", ERR_INVALID_REQUEST, no_mode},
+        {"\"path\":\"d\",\"size\":1", ERR_INVALID_REQUEST, "d: not a regular file"},
+        {"\"path\":\"none/\",\"size\":1", ERR_INVALID_REQUEST, "none/: not a regular file"},
         {"\"path\":\"/\",\"size\":1", ERR_INVALID_REQUEST, "/: not a regular file"},
-        {"\"path\":\"/tmp/no-such/\",\"size\":1", ERR_INVALID_REQUEST,
-         "/tmp/no-such/: not a regular file"},
-        {"\"path\":\"/dev/null\",\"size\":1", ERR_INVALID_REQUEST, "/dev/null: not a regular file"},
-        {"\"path\":\"/no/such/file\",\"size\":1", ERR_NOT_FOUND,
-         "/no/such/file: No such file or directory"},
-        {"\"path\":\"/dev/null/x\",\"size\":1", ERR_NOT_FOUND, "/dev/null/x: Not a directory"},
+        {"\"path\":\"no/such/file\",\"size\":1", ERR_NOT_FOUND,
+         "no/such/file: No such file or directory"},
+        {"\"path\":\"f/x\",\"size\":1", ERR_NOT_FOUND, "f/x: Not a directory"},
     };
     struct rig g;
     rig_init(&g);
+    rig_write_file(rig_path(&g, "f"), "");
+    CHECK_INT(mkdir(rig_path(&g, "d"), 0700), 0);
     for (size_t i = 0; i < countof(rows); i++) {
-        rig_open(&g, "{\"type\":\"FilePut\",%s}", rows[i].fields);
-        CHECK_STR(rig_expect_error(&g, rows[i].code), rows[i].why);
+        cleanup_free char *request = xasprintf("{\"type\":\"FilePut\",%s", rows[i].fields);
+        expect_refused(&g, request, rows[i].code, rows[i].why);
     }
-    CHECK(access("/tmp/x", F_OK) != 0);
+    CHECK_INT(entries(g.dir), 2);
     make_irregular(&g);
     size_t n = entries(g.dir);
     for (const char *const *name = irregular_names; *name; name++) {

@@ -82,6 +82,12 @@ TEST(file_read_slices_of_much)
     }
     rig_open(&g, "{\"type\":\"FileDownload\",\"guest_path\":\"%s\"}", path);
     expect_bytes(&g, MSG_FILE_DATA, "data", bytes, BIG);
+    CHECK_INT(truncate(path, 60000), 0);
+    for (size_t offset = 49150; offset < 49155; offset++) { /* where one piece follows another */
+        rig_open(&g, "{\"type\":\"FileRead\",\"path\":\"%s\",\"offset\":%zu,\"limit\":10000}", path,
+                 offset);
+        expect_bytes(&g, MSG_FILE_CONTENT, "content", bytes + offset, 10000);
+    }
     rig_fini(&g);
 }
 
@@ -156,7 +162,14 @@ TEST(file_read_fits_a_frame)
     }
     CHECK(limit > 700 && limit < 750);
     read_limit(&g, path, limit - 1);
-    CHECK(rig_frame(&g).len > 996);
+    uint32_t largest = (uint32_t)rig_frame(&g).len;
+    g.sv.frame_limit = largest;
+    read_limit(&g, path, limit - 1);
+    CHECK_INT(number(rig_expect(&g, MSG_FILE_CONTENT), "size"), limit - 1);
+    g.sv.frame_limit = largest - 1;
+    read_limit(&g, path, limit - 1);
+    rig_expect_error(&g, ERR_INVALID_REQUEST);
+    g.sv.frame_limit = 1000;
     read_limit(&g, path, 2000);
     const char *why = rig_expect_error(&g, ERR_INVALID_REQUEST);
     CHECK_INT(sscanf(why,

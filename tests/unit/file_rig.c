@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -61,7 +63,7 @@ void expect_file(const char *path, const char *text)
     CHECK_STR(found, text);
 }
 
-const char *const irregular_names[] = {"dir", "dir/", "fifo", "socket", "terminal", "link", NULL};
+const char *const irregular_names[] = {"dir", "dir/", "fifo", "socket", "device", "link", NULL};
 
 void make_irregular(struct rig *g)
 {
@@ -71,8 +73,20 @@ void make_irregular(struct rig *g)
     CHECK_INT(bind(fd, (const struct sockaddr *)&addr, sizeof addr), 0);
     CHECK_INT(mkdir(rig_path(g, "dir"), 0700), 0);
     CHECK_INT(mkfifo(rig_path(g, "fifo"), 0600), 0);
-    CHECK_INT(symlink("/dev/tty", rig_path(g, "terminal")), 0);
+    if (mknod(rig_path(g, "device"), S_IFCHR | 0600, makedev(1, 3)) != 0) /* as root only */
+        CHECK_INT(mkfifo(rig_path(g, "device"), 0600), 0);
     CHECK_INT(symlink("fifo", rig_path(g, "link")), 0);
+}
+
+void expect_refused(struct rig *g, const char *request, enum error_code code, const char *why)
+{
+    size_t len = strlen(g->dir);
+    setenv("HOME", g->dir, 1);
+    rig_open(g, "%s}", request);
+    const char *text = rig_expect_error(g, code);
+    bool inside = strncmp(text, g->dir, len) == 0 && text[len] == '/';
+    CHECK_STR(inside ? text + len + 1 : text, why);
+    setenv("HOME", "/", 1);
 }
 
 void until_idle(struct rig *g)

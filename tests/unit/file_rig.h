@@ -18,6 +18,11 @@ size_t entries(const char *dir);
 /* lstat's. */
 mode_t mode_of(const char *path);
 void expect_file(const char *path, const char *text);
+/* A request without its brace at the end gets an Error of this code and text; in `why`, names
+ * below the rig's directory, which is $HOME meanwhile, stand without it. So nothing of the
+ * machine's own is named, whatever the code under test makes of the request. */
+void expect_refused(struct rig *g, const char *request, enum error_code code, const char *why);
+
 /* What is there and is no regular file: in the rig's directory, under these names. */
 extern const char *const irregular_names[]; /* NULL behind the last */
 void make_irregular(struct rig *g);
