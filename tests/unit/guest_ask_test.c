@@ -105,7 +105,8 @@ TEST(guest_ask_takes_large_answers)
     cleanup_free char *text = xmalloc(len);
     memset(text, 'x', len);
     memcpy(text, head, sent);
-    memcpy(text + len - 2, "\"}", 2);
+    text[len - 2] = '"';
+    text[len - 1] = '}';
     peer_init(&p);
     begin(&p, &o);
     send_header(&p, (uint32_t)len);
