@@ -33,9 +33,11 @@
 
 #define OOM_SCORE "-900"
 
-/* An agent that dies at once is started again ever more slowly. */
-#define RESTART_MIN_MS 100
-#define RESTART_MAX_MS 10000
+/* An agent that soon ends is started again ever more slowly. To exit is a verdict, and likely to
+ * be the same again; to be killed is not. */
+#define RESTART_MIN_MS    100
+#define RESTART_KILLED_MS 250
+#define RESTART_MAX_MS    10000
 
 #define TERM_GRACE_MS 3000
 #define KILL_GRACE_MS 2000
@@ -165,12 +167,12 @@ static void start_agent(struct init *in)
 static void plan_restart(struct init *in, int status)
 {
     uint64_t now = now_ms();
-    /* To exit is a verdict, and likely to be the same again; to be killed is one only at once. */
-    if (now - in->started_ms >= (WIFSIGNALED(status) ? RESTART_MIN_MS : RESTART_MAX_MS))
+    uint64_t most = WIFSIGNALED(status) ? RESTART_KILLED_MS : RESTART_MAX_MS;
+    if (now - in->started_ms >= RESTART_MAX_MS)
         in->pause_ms = 0;
     in->pause_ms = in->pause_ms ? in->pause_ms * 2 : RESTART_MIN_MS;
-    if (in->pause_ms > RESTART_MAX_MS)
-        in->pause_ms = RESTART_MAX_MS;
+    if (in->pause_ms > most)
+        in->pause_ms = most;
     in->pid = 0;
     in->due_ms = now + in->pause_ms;
     if (WIFSIGNALED(status))

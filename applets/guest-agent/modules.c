@@ -183,6 +183,11 @@ static void find_files(struct modules *m, const char *dir, unsigned sets)
 static bool load_one(struct modules *m, int id)
 {
     struct module *module = &m->of[id];
+    /* Without its bus it could only have the kernel complain, symbol by symbol. */
+    if (id == MODULE_hv_sock && m->of[MODULE_hv_vmbus].state == MODULE_NO_DEVICE) {
+        module->state = MODULE_NO_DEVICE;
+        return false;
+    }
     int flags = module->packing == MODULE_PLAIN ? 0 : INIT_COMPRESSED_FILE;
     if (syscall(SYS_finit_module, module->fd, "", flags) == 0) {
         module->state = MODULE_LOADED;
