@@ -16,9 +16,11 @@ import subprocess
 import tempfile
 import unittest
 
-from guest import DEADLINE, Guest, Missing, hybrid_way, until  # tests/guest
-from machine import ROOT, system  # tests/e2e
-from program import Program
+os.environ.setdefault("GUEST_DEADLINE", "120")  # an emulated machine is slow
+
+from guest import DEADLINE, Guest, Missing, hybrid_way, until  # noqa: E402 (tests/guest)
+from machine import ROOT, system  # noqa: E402 (tests/e2e)
+from program import Program  # noqa: E402
 
 __all__ = ["DEADLINE", "ROOT", "Guest", "Machine", "Missing", "Run", "TestCase", "kernel_file", "mkinitramfs",
            "module", "modules_dir", "open_run", "python_tree", "until"]
