@@ -19,10 +19,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TOTAL             (1u << 20) /* bytes */
-#define PACKET_MAX        1452
-#define UPDATE_EVERY      (TOTAL / 8) /* bytes heard */
-#define HANDSHAKE_TIMEOUT (2 * NGTCP2_SECONDS)
+#define TOTAL        (1u << 20) /* bytes */
+#define PACKET_MAX   1452
+#define UPDATE_EVERY (TOTAL / 8) /* bytes heard */
+/* For an answer; a stranger, who gets none, has then asked twice. */
+#define PATIENCE          (30 * NGTCP2_SECONDS)
+#define STRANGER_PATIENCE (2 * NGTCP2_SECONDS)
 
 static struct peer_options options;
 static int fd = -1;
@@ -107,7 +109,7 @@ static ngtcp2_settings settings_of(void)
     ngtcp2_settings settings;
     ngtcp2_settings_default(&settings);
     settings.initial_ts = now();
-    settings.handshake_timeout = HANDSHAKE_TIMEOUT;
+    settings.handshake_timeout = options.stranger ? STRANGER_PATIENCE : PATIENCE;
     return settings;
 }
 
@@ -167,16 +169,55 @@ static void leave(void)
     conn = NULL;
 }
 
+#if NGTCP2_VERSION_NUM >= 0x010000
+typedef ngtcp2_ccerr reason;
+#define reason_of_alert  ngtcp2_ccerr_set_tls_alert
+#define reason_of_error  ngtcp2_ccerr_set_liberr
+#define reason_of_peer() (ngtcp2_conn_get_ccerr(conn)->error_code)
+#else
+typedef ngtcp2_connection_close_error reason;
+#define reason_of_alert ngtcp2_connection_close_error_set_transport_error_tls_alert
+#define reason_of_error ngtcp2_connection_close_error_set_transport_error_liberr
+static uint64_t reason_of_peer(void)
+{
+    reason why;
+    ngtcp2_conn_get_connection_close_error(conn, &why);
+    return why.error_code;
+}
+#endif
+
+/* Tells the peer, or hears from it, why it is over. */
+static void explain(int error)
+{
+    uint8_t packet[PACKET_MAX];
+    reason why = {0};
+    if (error == NGTCP2_ERR_DRAINING) {
+        printf("was told 0x%llx\n", (unsigned long long)reason_of_peer());
+        return;
+    }
+    if (error == NGTCP2_ERR_CRYPTO)
+        reason_of_alert(&why, ngtcp2_conn_get_tls_alert(conn), NULL, 0);
+    else
+        reason_of_error(&why, error, NULL, 0);
+    ngtcp2_ssize n =
+        ngtcp2_conn_write_connection_close(conn, NULL, NULL, packet, sizeof(packet), &why, now());
+    if (n <= 0)
+        return;
+    packets++;
+    sendto(fd, packet, (size_t)n, 0, (struct sockaddr *)&remote, sizeof(remote));
+}
+
 static void broken(int error)
 {
     bool silent = options.server && peer_silent();
-    unsigned alert = error == NGTCP2_ERR_CRYPTO ? ngtcp2_conn_get_tls_alert(conn) : 0;
+    if (!silent)
+        explain(error);
     leave();
     if (silent) {
         printf("a stranger\n");
         return;
     }
-    printf("%s, alert %u\n", ngtcp2_strerror(error), alert);
+    printf("%s\n", ngtcp2_strerror(error));
     fail("the connection broke");
 }
 
