@@ -96,7 +96,8 @@ static void spooled(void *arg, int fd, off_t size, int error)
     p->fd = fd;
     p->end = size;
     if (error)
-        fail_local(p, strerror(error));
+        visit_fail(p->visit, "standard input cannot be kept in %s up to its end: %s", spool_dir(),
+                   strerror(error));
     else
         ask(p);
 }

@@ -20,10 +20,16 @@ struct spool {
     int error;
 };
 
+const char *spool_dir(void)
+{
+    const char *set = getenv("TMPDIR");
+    return set && *set ? set : "/tmp";
+}
+
 /* -1 with errno. */
 static int open_nameless(void)
 {
-    const char *set = getenv("TMPDIR"), *dir = set && *set ? set : "/tmp";
+    const char *dir = spool_dir();
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
         return fd;

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -12,6 +13,12 @@ import threading
 import time
 
 from harness import DEADLINE, Missing, TestCase, each_process, parent, state
+
+
+def heed_signals():
+    """In a child: what runs the tests may ignore some, as nohup and a shell's & do."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def child_of(pid, name):
@@ -53,7 +60,7 @@ class Guest(TestCase):
 
     def popen(self, *words, place=None, **more):
         """The same, just started."""
-        more.setdefault("stdin", subprocess.DEVNULL)
+        more = {"stdin": subprocess.DEVNULL, "preexec_fn": heed_signals, **more}
         process = subprocess.Popen(self.words(*words, place=place), env=self.env(), **more)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
@@ -168,10 +175,14 @@ class Terminal:
         self.resize(rows, cols)
         self.before = self.modes()
         self.process = subprocess.Popen(argv, stdin=child, stdout=child, stderr=child, env=env,
-                                        start_new_session=True,
-                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+                                        start_new_session=True, preexec_fn=self._take)
         self.pid = self.process.pid
         self.child = child  # held, so that its modes can be seen when the program has ended
+
+    @staticmethod
+    def _take():
+        heed_signals()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def close(self):
         self.process.kill()

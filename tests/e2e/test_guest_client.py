@@ -425,6 +425,24 @@ class Files(Guest):
         self.assertEqual(os.listdir(self.home), ["dangling"])
         self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
 
+    def test_get_to_a_full_disk(self):
+        there = self.file("there", os.urandom(4 * MIB))
+        full = os.path.join(self.home, "full")
+        os.mkdir(full)
+        self.mount_tmpfs(full, "size=1m")
+        self.check(self.guest("get", there, full), 1, f"{full}/there: No space left on device")
+        self.assertEqual(os.listdir(full), [])
+
+    def test_put_with_a_full_disk_to_spool(self):
+        full = os.path.join(self.home, "full")
+        os.mkdir(full)
+        self.mount_tmpfs(full, "size=1m")
+        done = self.guest("put", "there", data=os.urandom(4 * MIB), text=False, env=self.env(TMPDIR=full))
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr.decode(), f"berth: standard input cannot be kept in {full} up to its end: "
+                         "No space left on device\n")
+        self.assertEqual(os.listdir(full) + os.listdir(self.inside), [])
+
     def test_get_a_file_that_gets_shorter(self):
         there = self.file("there", b"x" * (8 * MIB))
         process = self.popen("get", there, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -480,7 +498,7 @@ class Files(Guest):
 
     def test_put_without_room_to_spool(self):
         done = self.guest("put", "there", data="x", env=self.env(TMPDIR="/no/such"))
-        self.check(done, 1, "standard input: No such file or directory")
+        self.check(done, 1, "kept in /no/such up to its end: No such file or directory")
         self.assertEqual(os.listdir(self.inside), [])
 
     def test_put_what_is_not_to_be_had(self):
