@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "core/mem.h"
-#include "net/quic_tls_wire.h"
+#include "net/quic_tls_state.h"
 #include "tests/unit/quic_tls_rig.h"
 #include "tests/unit/test.h"
 
@@ -289,6 +289,31 @@ TEST(quic_tls_owner_refuses)
         CHECK(!quic_tls_done(e->t));
         CHECK_INT(quic_tls_error(e->t),
                   i < 2 ? QUIC_TRANSPORT_PARAMETER_ERROR : QUIC_INTERNAL_ERROR);
+        tls_pair_fini(&p);
+    }
+}
+
+static void check_forgotten(const struct quic_tls *t)
+{
+    static const struct quic_tls_keys no_keys;
+    static const uint8_t zeros[QUIC_SECRET_LEN];
+    CHECK(!memcmp(t->psk, zeros, sizeof(t->psk)));
+    CHECK(!memcmp(t->ephemeral, zeros, sizeof(t->ephemeral)));
+    CHECK(!memcmp(&t->keys, &no_keys, sizeof(no_keys)));
+    CHECK(!memcmp(t->client_verify, zeros, sizeof(t->client_verify)));
+    CHECK(!t->transcript.data && !t->received.data);
+}
+
+TEST(quic_tls_keeps_no_secret)
+{
+    for (int wrong_key = 0; wrong_key < 2; wrong_key++) {
+        struct tls_pair p;
+        tls_pair_init(&p, AES, AES);
+        p.server.psk[0] ^= (uint8_t)wrong_key;
+        tls_shake(&p, 0);
+        check_forgotten(p.server.t);
+        if (!wrong_key)
+            check_forgotten(p.client.t);
         tls_pair_fini(&p);
     }
 }
