@@ -83,6 +83,10 @@ class Ways:
         """Who connects to the target of a forward."""
         return self.agent if path is self.local else self.master.pid
 
+    def acceptor(self, path):
+        """Who listens for a forward's connections."""
+        return self.master.pid if path is self.local else self.agent
+
 
 @contextlib.contextmanager
 def stopped(pid):

@@ -161,6 +161,18 @@ class Reset(Fidelity):
 
         self.same_from_either_end(self.ways.tcp, act, (b"", "reset"))
 
+    def test_found_out_by_writing(self):
+        """Bytes for who has reset are there before its reset is looked at."""
+        for path in self.ways.tcp[1:]:
+            with self.subTest(path.name), contextlib.ExitStack() as stack:
+                pairs = [stack.enter_context(path.pair()) for _ in range(50)]
+                with stopped(self.ways.acceptor(path)):
+                    for _, server in pairs:
+                        server.sendall(b"late")
+                    for client, _ in pairs:
+                        reset(client)
+                self.assertEqual([rest(server) for _, server in pairs], [(b"", "reset")] * len(pairs))
+
     def test_by_who_is_held_up(self):
         """It is told before anything is read; one direction is full, and then both are."""
         for both in False, True:
