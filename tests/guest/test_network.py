@@ -12,7 +12,7 @@ def address(text):
     return socket.inet_ntoa(struct.pack("<I", int(text, 16)))
 
 
-class Network(TestCase):
+class Interface(TestCase):
     def setUp(self):
         super().setUp()
         if not self.guest.exists("/sys/class/net/eth0"):
@@ -45,6 +45,8 @@ class Network(TestCase):
         flags = int(self.sh("cat /sys/class/net/eth0/flags"), 16)
         self.assertTrue(flags & 1, "eth0 is not up")
 
+
+class Network(Interface):
     def test_address_and_route(self):
         self.assertOk(self.configure())
         self.assertConfigured("10.99.0.5", "10.99.0.1")
@@ -100,7 +102,7 @@ class Hostname(TestCase):
         self.assertEqual(self.sh("cat /proc/sys/kernel/hostname"), "before\n")
 
 
-class Workspace(Network):
+class Workspace(Interface):
     def workspace(self, **fields):
         return self.ask("ConfigureWorkspace", **{"ip_address": "10.99.0.77", "gateway": "10.99.0.1",
                                                  "hostname": "workspace-77", **fields})
