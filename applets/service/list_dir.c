@@ -38,17 +38,17 @@ struct entries {
     size_t len; /* bytes of the answer that they will take at least */
 };
 
-static int open_dir(const char *path, DIR **dir)
+/* NULL with *error. */
+static DIR *open_dir(const char *path, int *error)
 {
     struct stat st;
     cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOTDIR && stat(path, &st) == 0 ? FILE_NO_DIRECTORY : errno;
-    *dir = fdopendir(fd);
-    if (!*dir)
-        return errno;
-    steal_fd(&fd);
-    return 0;
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir)
+        steal_fd(&fd);
+    else
+        *error = errno == ENOTDIR && stat(path, &st) == 0 ? FILE_NO_DIRECTORY : errno;
+    return dir;
 }
 
 static void add(struct entries *list, const struct dirent *found, const struct stat *st)
@@ -151,9 +151,9 @@ static int list_dir(void *arg)
 {
     const struct listing *l = arg;
     struct entries found = {0};
-    DIR *dir;
-    int error = open_dir(l->base.path, &dir);
-    if (!error)
+    int error;
+    DIR *dir = open_dir(l->base.path, &error);
+    if (dir)
         error = read_entries(dir, &found, l->limit);
     if (error)
         return error; /* and with it go the child's memory and descriptors */

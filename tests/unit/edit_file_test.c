@@ -110,9 +110,9 @@ TEST(edit_file_binary)
 /* A text of `len` times 'a', and "end" behind it. */
 static void write_long(const char *path, size_t len)
 {
-    cleanup_free char *text = xmalloc(len + 3);
+    cleanup_free char *text = xmalloc(len + 4);
     memset(text, 'a', len);
-    memcpy(text + len, "end", 3);
+    memcpy(text + len, "end", 4);
     CHECK_INT(path_write_atomic(path, text, len + 3, 0600), 0);
 }
 

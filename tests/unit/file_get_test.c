@@ -231,7 +231,7 @@ TEST(file_get_into_an_open_mouth)
 {
     enum { SIZE = 900000 };
     struct rig g;
-    int in[2], out[2];
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
     rig_init(&g);
     const char *path = rig_path(&g, "big");
     write_big(path);
