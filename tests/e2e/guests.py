@@ -21,6 +21,21 @@ def heed_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
+def receive(pipe, count=None):
+    """So many bytes from a program's pipe (or a descriptor), or all up to its end."""
+    fd = pipe if isinstance(pipe, int) else pipe.fileno()
+    limit = time.monotonic() + DEADLINE
+    data = b""
+    while count is None or len(data) < count:
+        if not select.select([fd], [], [], max(0, limit - time.monotonic()))[0]:
+            raise Missing(f"no more than {len(data)} bytes came: {data[-100:]!r}")
+        piece = os.read(fd, min(65536, (count or len(data) + 65536) - len(data)))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
 def child_of(pid, name):
     """The pid of its child that runs a program of that name; None: there is none."""
     for each in each_process():

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import threading
 
-from guests import Guest, Monitor, child_of
+from guests import Guest, Monitor, child_of, receive
 from harness import *
 
 PING = b'\0\0\0\x0f{"type":"Ping"}'
@@ -170,17 +170,17 @@ class Connecting(Guest):
         for _ in range(3):
             process.stdin.write(PING)
             process.stdin.flush()
-            length = int.from_bytes(process.stdout.read(4), "big")
-            self.assertIn(b"Pong", process.stdout.read(length))
+            length = int.from_bytes(receive(process.stdout, 4), "big")
+            self.assertIn(b"Pong", receive(process.stdout, length))
         process.stdin.close()
-        self.assertEqual(process.stdout.read(), b"")
+        self.assertEqual(receive(process.stdout), b"")
         self.assertEqual(process.wait(DEADLINE), 0)
 
     def test_the_agent_ends(self):
         process = self.popen("connect", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         process.stdin.write(PING)
         process.stdin.flush()
-        process.stdout.read(4)
+        receive(process.stdout, 4)
         self.agent.signal(signal.SIGKILL)
         self.assertEqual(process.wait(DEADLINE), 0)
 
@@ -277,7 +277,7 @@ class Executing(Guest):
         stop = os.path.join(self.inside, "stop")
         process = self.popen("exec", f"echo x; exec >&-; while [ ! -e {stop} ]; do sleep 0.05; done; exit 3",
                              stdout=subprocess.PIPE)
-        self.assertEqual(process.stdout.read(), b"x\n")
+        self.assertEqual(receive(process.stdout), b"x\n")
         self.assertIsNone(process.poll())
         self.file("stop")
         self.assertEqual(process.wait(DEADLINE), 3)
@@ -285,7 +285,7 @@ class Executing(Guest):
     def test_a_reader_that_stalls(self):
         """Holds the command up, and nothing grows meanwhile."""
         process = self.popen("exec", "exec yes", stdout=subprocess.PIPE)
-        process.stdout.read(MIB)
+        receive(process.stdout, MIB)
         writer = until(lambda: self.child_of_agent("yes"), "command")
         until(lambda: self.asleep(writer), "command that waits")
         self.assertLess(peak_kib(process.pid), self.allowed_kib())
@@ -306,7 +306,7 @@ class Executing(Guest):
             command = until(lambda: self.child_of_agent("sleep"), "command")
             process.send_signal(number)
             self.assertEqual(process.wait(DEADLINE), 128 + number)
-            self.assertEqual(process.stderr.read(), b"")
+            self.assertEqual(receive(process.stderr), b"")
             until(lambda: is_over(command), "end of the command")
 
     def test_a_signal_that_is_ignored(self):
@@ -314,18 +314,18 @@ class Executing(Guest):
                              preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
         process.stdin.write(b"x")
         process.stdin.flush()
-        self.assertEqual(process.stdout.read(1), b"x")
+        self.assertEqual(receive(process.stdout, 1), b"x")
         process.send_signal(signal.SIGHUP)
         process.stdin.close()
         self.assertEqual(process.wait(DEADLINE), 0)
 
     def test_the_agent_dies(self):
         process = self.popen("exec", "echo x; exec sleep 1000", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.assertEqual(process.stdout.read(2), b"x\n")
+        self.assertEqual(receive(process.stdout, 2), b"x\n")
         command = self.child_of_agent("sleep")
         self.agent.signal(signal.SIGKILL)
         self.assertEqual(process.wait(DEADLINE), 125)
-        self.assertRegex(process.stderr.read().decode(), "^berth: .*: the connection broke before exec was done: .*\n$")
+        self.assertRegex(receive(process.stderr).decode(), "^berth: .*: the connection broke before exec was done: .*\n$")
         end([command])
 
     def test_shared_descriptors_stay_as_they_are(self):
@@ -339,11 +339,11 @@ class Executing(Guest):
         pair[1].setblocking(True)
         process = self.popen("exec", "-i", "cat; echo done >&2", stdin=pair[1].fileno(), stdout=theirs, stderr=theirs)
         pair[0].sendall(b"x")
-        self.assertEqual(os.read(ours, 1), b"x")
+        self.assertEqual(receive(ours, 1), b"x")
         self.assertFalse(fcntl.fcntl(theirs, fcntl.F_GETFL) & os.O_NONBLOCK)
         pair[0].shutdown(socket.SHUT_WR)
         self.assertEqual(process.wait(DEADLINE), 0)
-        self.assertEqual(os.read(ours, 10), b"done\n")
+        self.assertEqual(receive(ours, 5), b"done\n")
         self.assertFalse(fcntl.fcntl(pair[1].fileno(), fcntl.F_GETFL) & os.O_NONBLOCK)
 
     # ---- looking at processes ----
@@ -373,10 +373,10 @@ class Files(Guest):
 
     def test_get(self):
         data = os.urandom(MIB + 5)
-        there = self.file("there", data, 0o751)
+        there = self.file("there", data, 0o775)
         here = os.path.join(self.home, "here")
-        self.check(self.guest("get", there, here), 0)
-        self.assertEqual((self.read(here), self.mode(here)), (data, 0o751 & ~self.umask()))
+        self.check(self.guest("get", there, here, umask=0o022), 0)
+        self.assertEqual((self.read(here), self.mode(here)), (data, 0o755))
         self.check(self.guest("get", "there", ".", cwd=self.home), 0)
         self.assertEqual(self.read(os.path.join(self.home, "there")), data)
         self.check(self.guest("get", "there", self.home + "/"), 0)
@@ -384,12 +384,6 @@ class Files(Guest):
             done = self.guest(*words, text=False)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, data, b""))
         self.assertEqual(sorted(os.listdir(self.home)), ["here", "there"])
-
-    @staticmethod
-    def umask():
-        mask = os.umask(0)
-        os.umask(mask)
-        return mask
 
     def test_get_replaces(self):
         """The content alone, and what a symlink points at."""
@@ -446,11 +440,11 @@ class Files(Guest):
     def test_get_a_file_that_gets_shorter(self):
         there = self.file("there", b"x" * (8 * MIB))
         process = self.popen("get", there, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        process.stdout.read(1)
+        receive(process.stdout, 1)
         os.truncate(there, 10)
-        threading.Thread(target=process.stdout.read, daemon=True).start()
+        threading.Thread(target=receive, args=[process.stdout], daemon=True).start()
         self.assertEqual(process.wait(DEADLINE), 1)
-        self.assertRegex(process.stderr.read().decode(), rf"got shorter: \d+ of {8 * MIB} bytes came")
+        self.assertRegex(receive(process.stderr).decode(), rf"got shorter: \d+ of {8 * MIB} bytes came")
 
     def test_get_interrupted(self):
         """Whoever goes, guest or host: the old file stays, and nothing else."""
@@ -466,7 +460,7 @@ class Files(Guest):
             self.assertIn(process.wait(DEADLINE), (130, -signal.SIGKILL, 1))
             self.assertEqual(self.read(here), b"old")
             self.assertEqual(os.listdir(self.home), ["here"])
-        self.assertRegex(process.stderr.read().decode(), r"\d+ of 1099511627776 bytes came")
+        self.assertRegex(receive(process.stderr).decode(), r"\d+ of 1099511627776 bytes came")
 
     @staticmethod
     def io(pid):
@@ -491,7 +485,8 @@ class Files(Guest):
             self.assertEqual((self.read(there), self.mode(there)), (data, 0o600))
         with open(self.local("file", b"skipped, and read"), "rb") as file:
             file.seek(9)
-            self.assertEqual(subprocess.run(self.words("put", there), stdin=file, env=self.env()).returncode, 0)
+            self.assertEqual(subprocess.run(self.words("put", there), stdin=file, env=self.env(), timeout=DEADLINE)
+                             .returncode, 0)
         self.assertEqual(self.read(there), b"and read")
         self.check(self.guest("put", there), 0)
         self.assertEqual(self.read(there), b"")
@@ -525,12 +520,20 @@ class Files(Guest):
         process = self.popen("put", here, there, place=["--unix", path], stderr=subprocess.PIPE)
         connection, _ = listening.accept()
         with connection:
+            connection.settimeout(DEADLINE)
             connection.recv(10)
             os.truncate(here, 1)
             while connection.recv(MIB):
                 pass
         self.assertEqual(process.wait(DEADLINE), 1)
-        self.assertIn(f"{here}: it got shorter", process.stderr.read().decode())
+        self.assertIn(f"{here}: it got shorter", receive(process.stderr).decode())
+
+    def test_put_that_is_answered_too_soon(self):
+        """An agent that has not read all cannot have written it."""
+        here = self.local("here")
+        os.truncate(here, 1 << 40)
+        done = self.guest("put", here, "there", place=self.answering(frame(b'{"type":"Ok"}')))
+        self.check(done, 1, "not a guest agent's answer")
 
     def test_put_interrupted(self):
         here, there = self.local("here"), self.file("there", b"old")
