@@ -18,6 +18,7 @@ static const char *const problems[] = {
     [FILE_BINARY - FILE_IRREGULAR] = "binary (it has NUL bytes), which is not edited",
     [FILE_OUTGROWN - FILE_IRREGULAR] = "would hold more than 32 MiB",
     [FILE_NO_DIRECTORY - FILE_IRREGULAR] = "not a directory",
+    [FILE_PINNED - FILE_IRREGULAR] = "cannot be replaced, only written to, as by a command",
     [FILE_CROWDED - FILE_IRREGULAR] = "more names than fit into a message; use a command",
 };
 static_assert(countof(problems) == FILE_PROBLEMS_END - FILE_IRREGULAR, "a text for each");

@@ -29,6 +29,7 @@ enum file_problem {
     FILE_BINARY,          /* no text */
     FILE_OUTGROWN,        /* it would hold more than FILE_SIZE_LIMIT */
     FILE_NO_DIRECTORY,    /* but something else */
+    FILE_PINNED,          /* where no new file can be made, as in /proc and /sys */
     FILE_CROWDED,         /* a directory whose listing is longer than a message */
     FILE_PROBLEMS_END
 };

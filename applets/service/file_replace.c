@@ -69,6 +69,15 @@ static int name_temporary(struct file_replace *f)
     return 0;
 }
 
+/* Why there can be no new file, by the errno of trying. The kernel's own file systems have no
+ * word for that: they say that nothing is there, or that even root may not. */
+static int obstacle(const struct file_replace *f, int error)
+{
+    bool allowed = error == ENOENT || access(f->dir, W_OK) == 0;
+    bool refused = error == ENOENT || error == EACCES || error == EPERM;
+    return access(f->path, F_OK) == 0 && allowed && refused ? FILE_PINNED : error;
+}
+
 static int open_new(struct file_replace *f)
 {
     f->fd = open(f->dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
@@ -76,7 +85,7 @@ static int open_new(struct file_replace *f)
         return 0;
     f->fd = open(f->temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
     f->named = f->fd >= 0;
-    return f->named ? 0 : errno;
+    return f->named ? 0 : obstacle(f, errno);
 }
 
 int file_replace_open(struct file_replace *f, const char *path, int64_t mode)

@@ -28,7 +28,7 @@ struct file_replace {
     gid_t gid;
 };
 
-/* These return 0, an errno or FILE_IRREGULAR. */
+/* These return 0, an errno or a file_problem. */
 
 /* `path` is absolute; it may name nothing yet. `mode`: 0 to 07777; -1: the old file's, or 0644
  * less the umask. To be followed by file_replace_fini() also when it fails. */

@@ -141,6 +141,10 @@ TEST(file_write_refused)
          "FileUpload: guest_path is missing"},
         {WRITE "\"d\",\"content\":\"\"", ERR_INVALID_REQUEST, "d: not a regular file"},
         {WRITE "\"x/\",\"content\":\"\"", ERR_INVALID_REQUEST, "x/: not a regular file"},
+        {WRITE "\"/proc/self/comm\",\"content\":\"\"", ERR_INVALID_REQUEST,
+         "/proc/self/comm: cannot be replaced, only written to, as by a command"},
+        {WRITE "\"/proc/self/none\",\"content\":\"\"", ERR_NOT_FOUND,
+         "/proc/self/none: No such file or directory"},
         {WRITE "\"f/x\",\"content\":\"\"", ERR_NOT_FOUND, "f/x: Not a directory"},
         {WRITE "\"f/x/y\",\"content\":\"\"", ERR_NOT_FOUND, "f/x/y: Not a directory"},
     };
