@@ -45,6 +45,8 @@ TEST(environment_reads)
     CHECK(!value_of(&e, "B"));
     CHECK_INT(environment_read(&e, NULL, "vars", &why), 0);
     CHECK_INT(e.count, 3);
+    CHECK_INT(read_vars(&e, "{\"E\":\"one letter of another\"}", &why), 0);
+    CHECK_INT(e.count, 4);
     environment_fini(&e);
     environment_fini(&e);
 }

@@ -1,7 +1,7 @@
 /* ExecBackground, ExecPoll, ExecKill. */
 #include "applets/service/jobs.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,6 +254,25 @@ TEST(jobs_killed_twice)
     rig_fini(&g);
 }
 
+/* By the job's end, and not by the limit of the wait. */
+TEST(jobs_killers_are_told_of_the_end)
+{
+    struct rig g;
+    rig_init(&g);
+    int64_t id = start(&g, "\"command\":\"exec sleep 1000\"");
+    struct job *job = jobs_find(&g.workload.jobs, (uint64_t)id);
+    rig_open(&g, "{\"type\":\"ExecKill\",\"job_id\":1}");
+    rig_patience();
+    while (job && !job->waits && rig_turn(&g))
+        ;
+    while (job && job->child && rig_turn(&g))
+        ;
+    CHECK(job && !job->waits);
+    rig_expect(&g, MSG_OK);
+    expect_over(&g, id, -1, "");
+    rig_fini(&g);
+}
+
 /* Whoever kills a job may leave before it has died of it. */
 TEST(jobs_killers_may_leave)
 {
@@ -440,10 +459,34 @@ TEST(jobs_end_with_the_agent)
     workload_fini(&g.workload);
     CHECK_INT(g.workload.jobs.count, 0);
     CHECK_INT(g.workload.kept.left, OUTPUT_BUDGET);
-    rig_patience();
-    while (!line.cut && rig_turn(&g))
-        ;
-    CHECK(line.cut);
+    struct pollfd cut = {.fd = line.fd};
+    CHECK_INT(poll(&cut, 1, RIG_PATIENCE_MS), 1); /* without another turn of the loop */
     lifeline_fini(&line);
+    rig_fini(&g);
+}
+
+/* Nor does the loop have to live on for it. */
+TEST(jobs_end_with_the_loop)
+{
+    struct rig g;
+    struct workload w;
+    struct fault why;
+    struct command command = {0};
+    struct json *doc = json_parse("{\"command\":\"trap '' HUP; exec sleep 1000\"}", 42);
+    rig_init(&g); /* looks for what is left over */
+    struct loop *loop = loop_new();
+    workload_init(&w, loop);
+    CHECK_INT(command_of_background(&command, json_root(doc), &why), 0);
+    CHECK_INT(command_prepare(&command, NULL, &why), 0);
+    struct job *job = jobs_start(&w.jobs, &command, &why);
+    CHECK(job != NULL);
+    pid_t pid = job ? child_pid(job->child) : 0;
+    int status = 0;
+    workload_fini(&w);
+    loop_free(loop);
+    CHECK(pid > 1 && waitpid(pid, &status, 0) == pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    command_fini(&command);
+    json_free(doc);
     rig_fini(&g);
 }

@@ -121,14 +121,16 @@ TEST(output_settles)
     output_init(&o, &budget);
     for (int i = 0; i < 100; i++)
         keep_filled(&o, CHANNEL_STDOUT, 1300, 'a');
-    CHECK(budget.left < MIB - (130000 - OUTPUT_SURE));
+    keep_filled(&o, CHANNEL_STDERR, 10000, 'b');
+    CHECK(budget.left < MIB - (140000 - 2 * OUTPUT_SURE));
     output_settle(&o);
-    CHECK_INT(budget.left, MIB - (130000 - OUTPUT_SURE));
+    CHECK_INT(budget.left, MIB - (140000 - 2 * OUTPUT_SURE));
     CHECK_INT(o.out.len, 130000);
     CHECK(o.out.data[0] == 'a' && o.out.data[129999] == 'a');
-    CHECK(!o.err.data);
-    output_settle(&o);
+    CHECK(o.err.len == 10000 && o.err.data[9999] == 'b');
     output_fini(&o);
+    output_settle(&o);
+    CHECK(!o.err.data && !o.out.data);
     CHECK_INT(budget.left, MIB);
 }
 
