@@ -80,7 +80,5 @@ int verb_shell(struct visit *v, char **argv)
     loop_signal(v->loop, SIGTSTP, stopped, &sh);
     loop_signal(v->loop, SIGCONT, continued, &sh);
     struct run_spec spec = {.request = w.request, .input = true, .started = started, .arg = &sh};
-    int status = run(v, &spec);
-    terminal_restore();
-    return status;
+    return run(v, &spec);
 }
