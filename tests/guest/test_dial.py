@@ -123,8 +123,8 @@ class Refused(TestCase):
         self.assertEqual((answer["type"], answer["code"]), ("Error", "ConnectionRefused"), answer)
 
     def test_bad_target(self):
-        for target in ("", "x", "localhost", "localhost:", "localhost:0", "localhost:65536", "localhost:x", ":80", "unix:",
-                       "[::1]", "::1:80", "unix:/" + "x" * 200, 80, None, "a\u0000b:80"):
+        for target in ("", "x", "localhost", "localhost:", "localhost:0", "localhost:65536", "localhost:x", ":80",
+                       "unix:", "[::1]", "::1:80", "unix:/" + "x" * 200, 80, None, "a\u0000b:80"):
             with self.subTest(target):
                 self.fails("Dial", "InvalidRequest", target=target)
 

@@ -163,11 +163,19 @@ class Kill(TestJobs):
 
 
 class Many(TestJobs):
+    def forget(self, jobs):
+        """Whatever is left of them."""
+        with self.connect() as c:
+            for job in jobs:
+                c.ask("ExecKill", job_id=job)
+                until(lambda: not c.ask("ExecPoll", job_id=job).get("running"), f"end of job {job}")
+
     def test_a_thousand(self):
         """And one more is refused; when one has been polled to its end, there is room again."""
+        jobs = []
+        self.addCleanup(self.forget, jobs)
         with self.connect() as c:
             request = frame(message("ExecBackground", command="exec sleep 3000"))
-            jobs = []
             for _ in range(JOBS // 50):
                 c.send(request * 50)
                 for _ in range(50):
@@ -183,8 +191,8 @@ class Many(TestJobs):
             for job in jobs:
                 c.request("ExecKill", job_id=job)
                 self.assertOk(c.answer())
-            for job in jobs:
-                self.result(job)
+            while jobs:
+                self.result(jobs.pop())
             job = c.ask("ExecBackground", command="echo again")["job_id"]
             self.assertEqual(self.result(job)["stdout"], "again\n")
 
