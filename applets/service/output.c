@@ -20,17 +20,11 @@ static size_t charge(size_t cap)
     return cap > OUTPUT_SURE ? cap - OUTPUT_SURE : 0;
 }
 
+/* cap > 0 */
 static void resize(struct output *o, struct output_text *t, size_t cap)
 {
-    if (cap == t->cap)
-        return;
     o->budget->left = o->budget->left + charge(t->cap) - charge(cap);
-    if (cap > 0) {
-        t->data = xrealloc(t->data, cap);
-    } else {
-        free(t->data);
-        t->data = NULL;
-    }
+    t->data = xrealloc(t->data, cap);
     t->cap = cap;
 }
 
@@ -60,16 +54,23 @@ void output_keep(struct output *o, uint8_t channel, const void *data, size_t len
     t->truncated = kept < len;
 }
 
+static void settle(struct output *o, struct output_text *t)
+{
+    if (t->len > 0)
+        resize(o, t, t->len);
+}
+
 void output_settle(struct output *o)
 {
-    resize(o, &o->out, o->out.len);
-    resize(o, &o->err, o->err.len);
+    settle(o, &o->out);
+    settle(o, &o->err);
 }
 
 void output_fini(struct output *o)
 {
-    resize(o, &o->out, 0);
-    resize(o, &o->err, 0);
+    o->budget->left += charge(o->out.cap) + charge(o->err.cap);
+    free(o->out.data);
+    free(o->err.data);
     output_init(o, o->budget);
 }
 

@@ -343,7 +343,7 @@ TEST(tasks_waiting_are_limited_in_bytes)
     cleanup_free char *content = xmalloc(TASKS_WAITING_MAX);
     int head = sprintf(content, "{\"task_id\":\"t\",\"command\":\"");
     memset(content + head, 'x', TASKS_WAITING_MAX / 2 - (size_t)head);
-    strcpy(content + TASKS_WAITING_MAX / 2 - 2, "\"}");
+    memcpy(content + TASKS_WAITING_MAX / 2 - 2, "\"}", 3);
     CHECK_INT(tasks_assign(tasks, content, "m", &why), 0);
     CHECK_INT(tasks_assign(tasks, content, "m", &why), 0);
     CHECK_INT(tasks->waiting_bytes, TASKS_WAITING_MAX);
