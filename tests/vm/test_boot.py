@@ -1,6 +1,8 @@
 """From the kernel's hand-over to the first answer, with modules and without."""
 
-from vm import TestCase
+import os
+
+from vm import TestCase, modules_dir
 
 
 class Boot(TestCase):
@@ -18,6 +20,24 @@ class Boot(TestCase):
     def test_loopback_only_when_told(self):
         vm = self.machine(options="--allow-local")
         self.assertIn("vsock_loopback", vm.sh("cut -d ' ' -f 1 /proc/modules").split())
+
+
+class Packed(TestCase):
+    """A kernel that has virtio built in, and its modules packed by xz."""
+
+    def loaded(self, **what):
+        vm = self.machine(kernel="packed", **what)
+        self.assertEqual(vm.guest.ask("Ping")["type"], "Pong")
+        return vm.sh("cut -d ' ' -f 1 /proc/modules").split()
+
+    def test_unpacked_into_the_initramfs(self):
+        self.assertIn("vmw_vsock_virtio_transport", self.loaded())
+
+    def test_unpacked_by_the_kernel(self):
+        tree = modules_dir("packed")
+        add = [f"{tree}/kernel/net/vmw_vsock/{name}.ko.xz:/lib/modules/{os.path.basename(tree)}/{name}.ko.xz"
+               for name in ("vsock", "vmw_vsock_virtio_transport", "vmw_vsock_virtio_transport_common")]
+        self.assertIn("vmw_vsock_virtio_transport", self.loaded(modules=False, add=add))
 
 
 SLOWER = 5  # a busy machine that emulates; on an idle one it takes 1.03 s
