@@ -204,6 +204,13 @@ class Connecting(Guest):
         done = self.guest("connect", place=["--unix", path], data=data, text=False)
         self.assertEqual((done.returncode, done.stdout == data), (0, True), done.stderr)
 
+    def test_an_end_before_all_was_taken(self):
+        data = os.urandom(200000)
+        process = self.popen("connect", place=self.answering(data), stdout=subprocess.PIPE)
+        until(lambda: bytes_read(process.pid) >= len(data), "bytes")
+        self.assertEqual(receive(process.stdout), data)
+        self.assertEqual(process.wait(DEADLINE), 0)
+
 
 class Executing(Guest):
     def test_output_and_status(self):
