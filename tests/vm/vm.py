@@ -10,6 +10,7 @@ vsock reaches them by vhost-device-vsock, as a hybrid vsock socket: `vm.uds`. Th
 else in emulation."""
 
 import contextlib
+import glob
 import os
 import shutil
 import subprocess
@@ -98,11 +99,21 @@ def accelerator():
 
 # ---- a run ----
 
+
+def clean_leftovers():
+    """The folders of runs that were killed."""
+    for folder in glob.glob("/tmp/berth-vm-*-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(folder).st_uid == os.geteuid() and not os.path.exists(f"/proc/{folder.split('-')[2]}"):
+                shutil.rmtree(folder)
+
+
 class Run:
     """What the machines of a run share: a folder, the tools inside of them, and initramfs by what is in them."""
 
     def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="berth-vm-", dir="/tmp")
+        clean_leftovers()
+        self.dir = tempfile.mkdtemp(prefix=f"berth-vm-{os.getpid()}-", dir="/tmp")
         source = os.path.abspath(os.environ.get("BERTH") or os.path.join(ROOT, "build", "berth"))
         if os.path.basename(source) == "berth" and os.uname().machine != "x86_64":
             source += "-x86_64"
