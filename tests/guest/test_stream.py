@@ -214,8 +214,8 @@ class Pipes(Streams):
 
     def test_hang_up_is_a_hang_up(self):
         """The command may clean up first."""
-        run = self.run_command(f"trap 'echo hung up >{self.dir}/said; exit' HUP; echo ready; "
-                               "while :; do sleep 0.05; done")
+        run = self.run_command(f"trap 'echo hung up >{self.dir}/said; exit' HUP; sleep 300 & "
+                               "echo ready; wait")
         run.until(b"ready")
         run.c.close()
         until(lambda: self.sh(f"cat {self.dir}/said 2>/dev/null || true") == "hung up\n", "trap")
@@ -282,9 +282,9 @@ class Terminals(Streams):
     def test_resize_is_a_signal(self):
         run = self.terminal("trap 'stty size; exit 7' WINCH; echo ready; while :; do sleep 0.05; done")
         run.until(b"ready\r\n")
-        run.resize(1, 65535)
+        run.resize(200, 300)
         self.assertExited(run, 7)
-        self.assertIn(b"1 65535\r\n", run.output[STDOUT])
+        self.assertIn(b"200 300\r\n", run.output[STDOUT])
 
     def test_echo_and_input(self):
         run = self.terminal("read x; echo \"got $x\"")
