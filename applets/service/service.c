@@ -163,6 +163,7 @@ static void dispatch(struct request *r, const struct frame *f)
         refuse(r, why);
         return;
     }
+    frame_reader_fini(&r->frames); /* `f` may be large, and the message has its own copy */
     r->last = !r->service->repeated || takes_stream(r->message.type);
     service_fn *serve = handler(r->service, r->message.type);
     if (!serve) {
