@@ -8,8 +8,9 @@
 #include "net/sock.h"
 
 #define GUEST_PORT        5000
+#define GUEST_RELAY_PORT  5001        /* messages of other agents, relayed by the host */
 #define GUEST_DIAL_MS     10000       /* what a dial may take, for callers without own mind */
-#define GUEST_FRAME_LIMIT (16u << 20) /* bytes of a frame, both ways */
+#define GUEST_FRAME_LIMIT (16u << 20) /* bytes of a frame, both ways: agentiso's */
 
 enum guest_kind {
     GUEST_VSOCK,  /* AF_VSOCK, where the host kernel has vhost-vsock */

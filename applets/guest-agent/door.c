@@ -114,7 +114,7 @@ void door_init(struct door *d, struct guest *guest, const struct service_row *ro
     d->service.over = over;
     d->service.repeated = true;
     d->service.workload = &guest->workload;
-    d->service.frame_limit = DOOR_FRAME_LIMIT;
+    d->service.frame_limit = GUEST_FRAME_LIMIT;
     d->service.version = berth_version();
 }
 

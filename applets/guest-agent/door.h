@@ -9,12 +9,11 @@
 #include <stdbool.h>
 
 #include "applets/service/service.h"
-#include "net/sock.h"
+#include "net/guest_dial.h"
 
-#define DOOR_SERVED      64
-#define DOOR_WAITING     1024
-#define DOOR_BACKLOG     128
-#define DOOR_FRAME_LIMIT (16u << 20) /* bytes a message: what agentiso's hosts send and take */
+#define DOOR_SERVED  64
+#define DOOR_WAITING 1024
+#define DOOR_BACKLOG 128
 
 struct door {
     struct guest *guest;

@@ -5,9 +5,6 @@
 #include "applets/guest-agent/door.h"
 #include "applets/service/workload.h"
 
-#define GUEST_PORT       5000
-#define GUEST_RELAY_PORT 5001
-
 struct guest {
     struct loop *loop;
     struct workload workload; /* of whoever asks, at either door */
