@@ -165,12 +165,21 @@ static void give_up(const struct start *st, int error)
     loop_stop(st->guest->loop, 1);
 }
 
+/* What else the agent is to have, loopback and the network, is loaded whatever vsock there is. */
+static void open_with_rest(struct start *st, uint32_t cid)
+{
+    unsigned rest = st->settings->sets & ~(unsigned)(MODULES_VSOCK | MODULES_OTHER);
+    if (st->tries == 0)
+        modules_load(&st->modules, st->settings->modules, rest);
+    open_vsock(st->guest, st->settings, cid);
+}
+
 static void try_vsock(void *arg)
 {
     struct start *st = arg;
     uint32_t cid;
     if (vsock_transport(&cid) == 0) {
-        open_vsock(st->guest, st->settings, cid);
+        open_with_rest(st, cid);
         return;
     }
     int error = errno;

@@ -22,6 +22,14 @@ class Boot(TestCase):
         self.assertIn("vsock_loopback", vm.sh("cut -d ' ' -f 1 /proc/modules").split())
 
 
+    def test_loopback_where_there_is_vsock_already(self):
+        vm = self.machine()
+        vm.guest.ask("ExecBackground", command="/init --allow-local --port 6000 --relay-port 6001 "
+                                               ">/dev/console 2>&1")
+        vm.await_line(r"listening on vsock:4:6000")
+        self.assertIn("vsock_loopback", vm.sh("cut -d ' ' -f 1 /proc/modules").split())
+
+
 class Packed(TestCase):
     """A kernel that has virtio built in, and its modules packed by xz."""
 
