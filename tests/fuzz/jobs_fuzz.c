@@ -1,6 +1,5 @@
-/* What may be asked to be run: commands, environments, jobs, tasks. The first byte tells whether
- * the rest is one text, read as each of those but never run; or picks one request after the other
- * for a service that does run them: then the commands are those below and no others. */
+/* Commands that are run, jobs and tasks: each byte of the input picks what is asked next. The
+ * commands are those below and no others. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,88 +16,6 @@
 
 #define REQUESTS_MAX 24
 #define SPAWNS_MAX   4 /* requests that may start something */
-
-/* --- one text ----------------------------------------------------------------------------------- */
-
-typedef int parse_fn(struct command *c, const struct json_value *body, struct fault *why);
-
-static void read_commands(const struct json_value *body)
-{
-    static parse_fn *const parsers[] = {command_of_exec, command_of_stream, command_of_background,
-                                        command_of_task};
-    for (size_t i = 0; i < countof(parsers); i++) {
-        struct command c = {0};
-        struct fault why;
-        if (parsers[i](&c, body, &why) == 0 && (!c.file || !c.argv || !c.argv[0]))
-            abort();
-        command_fini(&c);
-    }
-}
-
-static void read_environment(const struct json_value *body)
-{
-    struct environment all = {0}, more = {0};
-    struct fault why;
-    if (environment_read(&more, body, "vars", &why) == 0 &&
-        environment_extend(&all, &more, &why) == 0 && all.bytes > ENVIRONMENT_BYTES_MAX)
-        abort();
-    environment_fini(&more);
-    environment_fini(&all);
-}
-
-/* All places are taken, so that it waits for ever. */
-static void read_assignment(struct loop *loop, const char *text)
-{
-    struct output_budget budget = {OUTPUT_BUDGET};
-    struct environment none = {0};
-    struct tasks tasks;
-    struct fault why;
-    tasks_init(&tasks, loop, &none, &budget);
-    tasks.running_count = TASKS_AT_ONCE;
-    if (tasks_assign(&tasks, text, "m", &why) != 0 ||
-        tasks.waiting.count + tasks.finished.count != 1)
-        abort();
-    tasks.running_count = 0;
-    tasks_fini(&tasks);
-    if (budget.left != OUTPUT_BUDGET)
-        abort();
-}
-
-/* As if a command had said it. */
-static void keep_output(const uint8_t *data, size_t size)
-{
-    struct output_budget budget = {OUTPUT_BUDGET};
-    struct output o;
-    output_init(&o, &budget);
-    output_keep(&o, CHANNEL_STDOUT, data, size / 3);
-    output_keep(&o, CHANNEL_STDERR, data + size / 3, size - size / 3);
-    struct json_out *out = json_out_new();
-    output_put(&o, out, json_out_root(out), size);
-    size_t len;
-    free(json_out_text(out, false, &len));
-    json_out_free(out);
-    if (len > size + strlen("{'stdout':'','stderr':'','stdout_truncated':true,"
-                            "'stderr_truncated':true}"))
-        abort();
-    output_fini(&o);
-}
-
-static void read_text(const uint8_t *data, size_t size)
-{
-    struct json *doc = json_parse(data, size);
-    struct loop *loop = loop_new();
-    cleanup_free char *text = xstrndup((const char *)data, size);
-    if (doc) {
-        read_commands(json_root(doc));
-        read_environment(json_root(doc));
-    }
-    read_assignment(loop, text);
-    keep_output(data, size);
-    json_free(doc);
-    loop_free(loop);
-}
-
-/* --- requests ----------------------------------------------------------------------------------- */
 
 static const char *const types[] = {
     "Exec",     "ExecStream", "ExecBackground", "ExecPoll",          "ExecKill",
@@ -268,8 +185,6 @@ static void run_requests(struct input in)
         ; /* those that were hung up on and not waited for */
 }
 
-/* --- the target ------------------------------------------------------------------------------------ */
-
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -278,18 +193,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     key_init();
     log_init(LOG_ERRORS);
     setenv("HOME", "/", 1);
-    setenv("SHELL", "/bin/sh", 1);
     return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size == 0)
-        return 0;
-    if (data[0] % 2)
-        read_text(data + 1, size - 1);
-    else
-        run_requests((struct input){data + 1, size - 1});
+    run_requests((struct input){data, size});
     return 0;
 }
