@@ -19,11 +19,13 @@ quote = shlex.quote
 _SHARED = "the agent is shared, and cannot be ended or started anew"
 _HERE = "would change the network or the name of the machine that runs the tests"
 _WHOLE = "the VM's vsock device passes on that a connection ends, but not that one side of it does"
+_CREDIT = "the VM's vsock device may grant nothing any more when both directions of a connection are full"
 # What cannot be done over a way, by the beginning of the test's id.
 EXCEPT = {
     "test_private.": {"hybrid": _SHARED, "vsock": _SHARED},
     "test_frames.Requests.test_end_": {"hybrid": _WHOLE},
     "test_frames.Refusals.test_cut_short": {"hybrid": _WHOLE},
+    "test_stream.Pipes.test_much_both_ways": {"hybrid": _CREDIT},
     "test_dial.HalfClosed": {"hybrid": _WHOLE},
     "test_network.": {"unix": _HERE},
     "test_power.": {"unix": "would end the machine that runs the tests",
@@ -45,7 +47,8 @@ class Shared:
         return ""
 
     def close(self):
-        self.guest.sh(f"rm -rf {self.dir}")
+        with contextlib.suppress(OSError, AssertionError):  # there may be nobody any more
+            self.guest.sh(f"rm -rf {self.dir}")
 
 
 def open_world():
