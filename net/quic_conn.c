@@ -1,0 +1,390 @@
+/* quic_conn.c: a QUIC connection as a mux: its life. */
+#include "net/quic.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "net/quic_internal.h"
+
+#define STREAM_WINDOW_FIRST (256u * 1024)
+#define WINDOW_FIRST        (1024u * 1024)
+#define HANDSHAKE_MS        10000
+#define SWEEP_MS            15000
+#define SILENCE_MS          1000 /* after which the other side may have given up probing */
+
+static const uint16_t payloads[] = {1252, 1392, 1452, 1472, 8952, 16336};
+
+uint64_t quic_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * NGTCP2_SECONDS + (uint64_t)ts.tv_nsec;
+}
+
+/* One open file an agent would be one too many for most; lines are few. */
+void quic_keylog(void *arg, const char *line)
+{
+    const char *path = getenv("SSLKEYLOGFILE");
+    FILE *f = path && *path ? fopen(path, "ae") : NULL;
+    (void)arg;
+    if (!f)
+        return;
+    fprintf(f, "%s\n", line);
+    fclose(f);
+}
+
+/* ---- going down ---- */
+
+static void lose_streams(struct quic_conn *m)
+{
+    while (!list_empty(&m->streams))
+        quic_stream_retire(container_of(m->streams.next, struct quic_stream, all), ECONNRESET);
+}
+
+static void say_goodbye(struct quic_conn *m)
+{
+    ngtcp2_ccerr why;
+    ngtcp2_ccerr_default(&why);
+    ngtcp2_ccerr_set_application_error(&why, 0, NULL, 0);
+    if (!m->server || quic_crypto_session(m->crypto))
+        quic_conn_say_close(m, &why);
+}
+
+static void leave(struct quic_conn *m)
+{
+    loop_task_del(&m->flush);
+    loop_task_del(&m->tell_down);
+    loop_timer_del(&m->expiry);
+    loop_timer_del(&m->sweep);
+    if (m->say_close)
+        say_goodbye(m);
+    m->link->gone(m);
+    ngtcp2_conn_del(m->conn);
+    quic_crypto_free(m->crypto);
+    while (m->notes) {
+        struct quic_note *note = m->notes;
+        m->notes = note->next;
+        free(note);
+    }
+    free(m->pending_data);
+    free(m->last);
+    loop_reap(m->loop, m, free);
+}
+
+/* A server's that nobody owns yet goes by itself. */
+void quic_conn_down(struct quic_conn *m, int error)
+{
+    if (m->state >= QUIC_DOWN)
+        return;
+    m->state = QUIC_DOWN;
+    m->error = error;
+    loop_timer_del(&m->expiry);
+    loop_timer_del(&m->sweep);
+    lose_streams(m);
+    if (m->mux.events) {
+        loop_task_post(&m->tell_down);
+        return;
+    }
+    m->state = QUIC_FREED;
+    if (!m->busy)
+        leave(m);
+}
+
+static void tell_down(void *arg)
+{
+    struct quic_conn *m = arg;
+    m->mux.events->down(m->mux.arg, m->error);
+}
+
+static int error_of_peer(const struct quic_conn *m)
+{
+    const ngtcp2_ccerr *why = ngtcp2_conn_get_ccerr(m->conn);
+    log_trace("quic: the peer ends it: type %d, code 0x%llx", (int)why->type,
+              (unsigned long long)why->error_code);
+    if (why->type == NGTCP2_CCERR_TYPE_APPLICATION)
+        return why->error_code ? ECONNRESET : 0;
+    return why->error_code >= 0x100 && why->error_code < 0x200 ? EACCES : ECONNRESET;
+}
+
+static int errno_of(int error)
+{
+    switch (error) {
+    case NGTCP2_ERR_CRYPTO: return EACCES;
+    case NGTCP2_ERR_HANDSHAKE_TIMEOUT: return ETIMEDOUT;
+    case NGTCP2_ERR_IDLE_CLOSE: return ETIMEDOUT;
+    default: return EPROTO;
+    }
+}
+
+static void stay_silent(struct quic_conn *m)
+{
+    quic_conn_down(m, EACCES);
+}
+
+void quic_conn_fail(struct quic_conn *m, int error)
+{
+    ngtcp2_ccerr why;
+    if (m->state >= QUIC_DOWN)
+        return;
+    if (error == NGTCP2_ERR_DRAINING || error == NGTCP2_ERR_CLOSING) {
+        quic_conn_down(m, error_of_peer(m));
+        return;
+    }
+    log_trace("quic: %s", ngtcp2_strerror(error));
+    if (m->server && !quic_crypto_session(m->crypto)) {
+        stay_silent(m);
+        return;
+    }
+    ngtcp2_ccerr_default(&why);
+    if (error == NGTCP2_ERR_CRYPTO)
+        ngtcp2_ccerr_set_tls_alert(&why, ngtcp2_conn_get_tls_alert(m->conn), NULL, 0);
+    else
+        ngtcp2_ccerr_set_liberr(&why, error, NULL, 0);
+    if (error != NGTCP2_ERR_HANDSHAKE_TIMEOUT && error != NGTCP2_ERR_DROP_CONN)
+        quic_conn_say_close(m, &why);
+    quic_conn_down(m, errno_of(error));
+}
+
+/* ---- what comes in ---- */
+
+static ngtcp2_addr name_of(const struct quic_addr *a)
+{
+    return (ngtcp2_addr){.addr = (struct sockaddr *)(uintptr_t)&a->sa, .addrlen = a->len};
+}
+
+static void heard(struct quic_conn *m)
+{
+    uint64_t now = loop_now_ms(m->loop), silence = now - m->heard_ms;
+    m->heard_ms = now;
+    m->path_good = true;
+    if (silence > SILENCE_MS && m->state == QUIC_UP && quic_waiting(&m->mux))
+        quic_probe(&m->mux);
+}
+
+void quic_conn_read(struct quic_conn *m, const struct quic_addr *local, const struct quic_batch *in)
+{
+    ngtcp2_path path = {.local = name_of(local), .remote = name_of(&in->remote)};
+    ngtcp2_pkt_info info = {.ecn = (uint8_t)in->ecn};
+    if (m->state > QUIC_UP)
+        return;
+    quic_authentic = false;
+    m->busy++;
+    int error = ngtcp2_conn_read_pkt(m->conn, &path, &info, in->data, in->len, quic_now());
+    m->busy--;
+    if (m->state == QUIC_FREED) {
+        if (!m->busy)
+            leave(m);
+        return;
+    }
+    if (m->state == QUIC_DOWN)
+        return;
+    if (m->server && !quic_crypto_session(m->crypto))
+        stay_silent(m);
+    else if (error)
+        quic_conn_fail(m, error);
+    else {
+        if (quic_authentic)
+            heard(m);
+        quic_conn_wake(m);
+    }
+}
+
+/* ---- timers ---- */
+
+void quic_conn_wake(struct quic_conn *m)
+{
+    if (m->state <= QUIC_UP)
+        loop_task_post(&m->flush);
+}
+
+static void flush(void *arg)
+{
+    quic_conn_flush(arg);
+}
+
+void quic_conn_schedule_expiry(struct quic_conn *m)
+{
+    ngtcp2_tstamp at = ngtcp2_conn_get_expiry(m->conn), now = quic_now();
+    if (at == UINT64_MAX) {
+        loop_timer_del(&m->expiry);
+        return;
+    }
+    uint64_t ns = at > now ? at - now : 0;
+    uint64_t ms = (ns + NGTCP2_MILLISECONDS - 1) / NGTCP2_MILLISECONDS;
+    loop_timer_set(&m->expiry, ms < 3600000 ? ms : 3600000);
+}
+
+static void expire(void *arg)
+{
+    struct quic_conn *m = arg;
+    ngtcp2_tstamp now = quic_now();
+    int error =
+        ngtcp2_conn_get_expiry(m->conn) <= now ? ngtcp2_conn_handle_expiry(m->conn, now) : 0;
+    if (error)
+        quic_conn_fail(m, error);
+    else
+        quic_conn_flush(m);
+}
+
+/* While nobody answers nothing is given up: the path may come back. */
+static void sweep(void *arg)
+{
+    struct quic_conn *m = arg;
+    if (quic_silence_ms(&m->mux) < SWEEP_MS)
+        quic_stream_sweep(m);
+    loop_timer_set(&m->sweep, SWEEP_MS);
+}
+
+/* ---- the owner's calls ---- */
+
+static struct stream *open_stream(struct mux *mux)
+{
+    struct quic_conn *m = quic_conn_of(mux);
+    if (m->state > QUIC_UP || m->away) {
+        errno = ECONNABORTED;
+        return NULL;
+    }
+    if (m->count >= 65536) {
+        errno = EMFILE;
+        return NULL;
+    }
+    return &quic_stream_new(m, -1)->base;
+}
+
+static void go_away(struct mux *mux)
+{
+    quic_conn_of(mux)->away = true;
+}
+
+static size_t count(const struct mux *mux)
+{
+    return ((const struct quic_conn *)(const void *)mux)->count;
+}
+
+/* What was written to streams that were closed before is still in the flush. */
+static void free_mux(struct mux *mux)
+{
+    struct quic_conn *m = quic_conn_of(mux);
+    enum quic_state was = m->state;
+    if (was == QUIC_FREED)
+        return;
+    if (was <= QUIC_UP && !m->busy)
+        quic_conn_flush(m);
+    m->say_close = m->state <= QUIC_UP;
+    m->state = QUIC_FREED;
+    lose_streams(m);
+    if (!m->busy)
+        leave(m);
+}
+
+static const struct mux_ops ops = {
+    .open = open_stream,
+    .go_away = go_away,
+    .count = count,
+    .free = free_mux,
+};
+
+void quic_own(struct mux *mux, const struct quic_events *events, void *arg)
+{
+    quic_conn_of(mux)->events = events;
+    mux->events = &events->mux;
+    mux->arg = arg;
+}
+
+/* ---- making one ---- */
+
+static ngtcp2_settings settings_of(const struct quic_conn_config *config)
+{
+    ngtcp2_settings s;
+    ngtcp2_settings_default(&s);
+    s.initial_ts = quic_now();
+    s.cc_algo = config->cubic ? NGTCP2_CC_ALGO_CUBIC : NGTCP2_CC_ALGO_BBR;
+    s.initial_rtt = 100 * NGTCP2_MILLISECONDS;
+    s.max_window = QUIC_WINDOW;
+    s.max_stream_window = QUIC_STREAM_WINDOW;
+    s.max_tx_udp_payload_size = payloads[countof(payloads) - 1];
+    s.pmtud_probes = payloads;
+    s.pmtud_probeslen = countof(payloads);
+    s.handshake_timeout =
+        (config->handshake_timeout_ms ? config->handshake_timeout_ms : HANDSHAKE_MS) *
+        NGTCP2_MILLISECONDS;
+    return s;
+}
+
+static ngtcp2_transport_params params_of(void)
+{
+    ngtcp2_transport_params p;
+    ngtcp2_transport_params_default(&p);
+    p.initial_max_data = WINDOW_FIRST;
+    p.initial_max_stream_data_bidi_local = p.initial_max_stream_data_bidi_remote =
+        STREAM_WINDOW_FIRST;
+    p.initial_max_streams_bidi = QUIC_STREAMS_MAX;
+    p.max_datagram_frame_size = 65535;
+    p.active_connection_id_limit = 8;
+    p.max_idle_timeout = 0;
+    return p;
+}
+
+static void new_cid(ngtcp2_cid *cid, size_t len)
+{
+    cid->datalen = len;
+    key_random(cid->data, len);
+}
+
+static int new_conn(struct quic_conn *m, const struct quic_conn_config *config, ngtcp2_cid *scid)
+{
+    ngtcp2_callbacks cb;
+    ngtcp2_settings settings = settings_of(config);
+    ngtcp2_transport_params params = params_of();
+    ngtcp2_path path = {.local = name_of(&config->local), .remote = name_of(&config->remote)};
+    ngtcp2_cid dcid;
+    quic_conn_callbacks(&cb);
+    new_cid(scid, QUIC_CID_LEN);
+    if (!config->header) {
+        new_cid(&dcid, 18);
+        return ngtcp2_conn_client_new(&m->conn, &dcid, scid, &path, NGTCP2_PROTO_VER_V1, &cb,
+                                      &settings, &params, NULL, m);
+    }
+    params.original_dcid = config->header->dcid;
+    params.original_dcid_present = 1;
+    params.stateless_reset_token_present = 1;
+    quic_reset_token(params.stateless_reset_token, config->token_key, scid->data, scid->datalen);
+    return ngtcp2_conn_server_new(&m->conn, &config->header->scid, scid, &path, NGTCP2_PROTO_VER_V1,
+                                  &cb, &settings, &params, NULL, m);
+}
+
+struct quic_conn *quic_conn_new(struct loop *loop, const struct quic_conn_config *config,
+                                struct quic_crypto_config *crypto)
+{
+    struct quic_conn *m = xcalloc(1, sizeof(*m));
+    ngtcp2_cid scid;
+    m->mux.ops = &ops;
+    m->loop = loop;
+    m->link = config->link;
+    m->over = config->over;
+    m->server = config->header != NULL;
+    m->next_remote = m->server ? 0 : 1;
+    m->heard_ms = loop_now_ms(loop);
+    m->notes_end = &m->notes;
+    memcpy(m->token_key, config->token_key, sizeof(m->token_key));
+    list_init(&m->streams);
+    list_init(&m->ready);
+    list_init(&m->prompt);
+    list_init(&m->held);
+    list_init(&m->aborts);
+    loop_task_init(loop, &m->flush, flush, m);
+    loop_task_init(loop, &m->tell_down, tell_down, m);
+    loop_timer_init(loop, &m->expiry, expire, m);
+    loop_timer_init(loop, &m->sweep, sweep, m);
+    if (new_conn(m, config, &scid))
+        abort();
+    m->crypto = quic_crypto_attach(m->conn, crypto);
+    m->link->cid_added(m, &scid);
+    loop_timer_set(&m->sweep, SWEEP_MS);
+    return m;
+}

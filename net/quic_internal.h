@@ -1,0 +1,157 @@
+/* quic_internal.h: what the files of QUIC share. Nobody else includes it.
+ *
+ * quic_conn.c      a connection: its life
+ * quic_callbacks.c what ngtcp2 asks and tells
+ * quic_ask.c       what the owner asks
+ * quic_stream.c    one stream: its life, the owner's calls
+ * quic_send.c      what goes out, and in which order
+ * quic_client.c    a connection with sockets of its own
+ * quic_server.c    a socket that many connections share
+ * quic_queue.c     bytes kept until they are acknowledged
+ * quic_udp.c       the sockets
+ *
+ * While `busy` is set a call of ngtcp2's is further up the stack: it must not be deleted then,
+ * nor written with. A connection that is freed by a callback leaves when that call is over. */
+#ifndef NET_QUIC_INTERNAL_H
+#define NET_QUIC_INTERNAL_H
+
+#include <ngtcp2/ngtcp2.h>
+
+#include "net/quic.h"
+#include "net/quic_crypto_conn.h"
+#include "net/quic_queue.h"
+#include "net/yamux_list.h"
+
+#define QUIC_CID_LEN 8
+
+enum quic_state { QUIC_SHAKING, QUIC_UP, QUIC_DOWN, QUIC_FREED };
+enum quic_sending { QUIC_SEND_OPEN, QUIC_SEND_FIN, QUIC_SEND_ENDED, QUIC_SEND_RESET };
+
+struct quic_conn;
+
+struct quic_stream {
+    struct stream base;
+    struct quic_conn *m;    /* NULL: it ended both ways, or the connection is gone */
+    struct list_node all;   /* in m->streams */
+    struct list_node ready; /* in m->prompt, m->ready or m->held */
+    struct list_node aborting;
+    struct quic_queue out;
+    int64_t id; /* -1: not begun */
+    enum quic_sending sending;
+    unsigned stuck;  /* rounds of m->sweep that a closed one made no progress in */
+    bool early;      /* the peer's, which has not been heard of yet but by a later one */
+    bool said;       /* the peer was sent something */
+    bool blocked;    /* by its flow control */
+    bool peer_ended; /* FIN or RESET_STREAM came */
+    bool full;       /* the owner was shown no room: tell DRAINED */
+};
+
+struct quic_note { /* a datagram that waits */
+    struct quic_note *next;
+    size_t len;
+    uint8_t data[];
+};
+
+/* Where its packets go: a client's sockets or a server. */
+struct quic_link_ops {
+    struct quic_udp *(*udp)(struct quic_conn *m);
+    void (*cid_added)(struct quic_conn *m, const ngtcp2_cid *cid);
+    void (*cid_removed)(struct quic_conn *m, const ngtcp2_cid *cid);
+    void (*up)(struct quic_conn *m);
+    void (*gone)(struct quic_conn *m);   /* it leaves: forget it */
+    void (*before)(struct quic_conn *m); /* its packets are made */
+};
+
+struct quic_conn {
+    struct mux mux; /* events: NULL until owned */
+    const struct quic_events *events;
+    struct loop *loop;
+    ngtcp2_conn *conn;
+    struct quic_crypto_conn *crypto;
+    const struct quic_link_ops *link;
+    void *over; /* the link's */
+    enum quic_state state;
+    unsigned busy;
+    int error;
+    bool server, away;
+    bool say_close; /* when it leaves */
+    bool probe_due;
+    uint64_t heard_ms;
+    bool path_good;
+    uint64_t packets;          /* sent */
+    struct list_node peers;    /* the server's */
+    struct quic_route *routes; /* of it */
+    uint8_t token_key[QUIC_SECRET_LEN];
+    size_t payload_max; /* of a packet while the path is not to be trusted with more; 0: ngtcp2's */
+
+    struct list_node streams, ready, prompt, held, aborts;
+    size_t count;
+    int64_t next_remote;  /* the lowest id that the peer has not opened */
+    uint64_t held_bytes;  /* delivered to streams, not consumed */
+    uint64_t credit_owed; /* of those, not given back to the connection's window yet */
+    size_t unsent;        /* queued in all streams */
+    struct quic_note *notes, **notes_end;
+    size_t notes_bytes;
+
+    struct quic_batch pending; /* what the socket did not take; its data is allocated */
+    uint8_t *pending_data;
+    uint8_t *last; /* [last_len] the last packet sent that wants an answer, for quic_probe() */
+    size_t last_len;
+
+    struct loop_task flush, tell_down;
+    struct loop_timer expiry, sweep;
+};
+
+static inline struct quic_conn *quic_conn_of(struct mux *m)
+{
+    return (struct quic_conn *)(void *)m;
+}
+
+/* ---- quic_conn.c ---- */
+uint64_t quic_now(void); /* ngtcp2's time: CLOCK_MONOTONIC, nanoseconds */
+struct quic_conn_config {
+    const struct quic_link_ops *link;
+    void *over;
+    const struct quic_batch *first; /* server: the packet that began it */
+    const ngtcp2_pkt_hd *header;    /* server: its header */
+    struct quic_addr local, remote;
+    const uint8_t *token_key; /* [QUIC_SECRET_LEN] */
+    uint64_t handshake_timeout_ms;
+    bool cubic;
+};
+struct quic_conn *quic_conn_new(struct loop *loop, const struct quic_conn_config *config,
+                                struct quic_crypto_config *crypto);
+void quic_conn_read(struct quic_conn *m, const struct quic_addr *local,
+                    const struct quic_batch *in);
+void quic_conn_fail(struct quic_conn *m, int ngtcp2_error);
+void quic_conn_down(struct quic_conn *m, int error);
+void quic_conn_wake(struct quic_conn *m); /* flush at the end of the turn */
+void quic_conn_schedule_expiry(struct quic_conn *m);
+void quic_keylog(void *arg, const char *line);
+
+/* ---- quic_callbacks.c ---- */
+void quic_conn_callbacks(ngtcp2_callbacks *cb);
+extern bool quic_authentic; /* a packet was opened with its keys since this was cleared */
+
+/* ---- quic_stream.c ---- */
+struct quic_stream *quic_stream_new(struct quic_conn *m, int64_t id);
+void quic_stream_begin(struct quic_stream *s, int64_t id);
+void quic_stream_schedule(struct quic_stream *s);
+bool quic_stream_sendable(const struct quic_stream *s);
+void quic_stream_sent(struct quic_stream *s, size_t len, bool fin);
+void quic_stream_acked(struct quic_stream *s, size_t len);
+void quic_stream_received(struct quic_stream *s, const uint8_t *data, size_t len, bool fin);
+void quic_stream_was_reset(struct quic_stream *s);
+/* It is out of ngtcp2: by its end, or with the connection. */
+void quic_stream_retire(struct quic_stream *s, int error);
+void quic_stream_abort_due(struct quic_stream *s);
+void quic_stream_sweep(struct quic_conn *m);
+/* Bytes that nobody holds any more. */
+void quic_conn_credit(struct quic_conn *m, size_t len);
+
+/* ---- quic_send.c ---- */
+void quic_conn_flush(struct quic_conn *m);
+void quic_conn_writable(struct quic_conn *m);
+void quic_conn_say_close(struct quic_conn *m, const ngtcp2_ccerr *why);
+
+#endif

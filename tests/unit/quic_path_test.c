@@ -1,0 +1,267 @@
+/* QUIC over bad paths: loss, outages, new sockets, strangers, and owners who free things. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/quic_crypto.h"
+#include "tests/unit/quic_rig.h"
+
+static struct qrig r;
+
+static void begin_bulk(bool relayed, uint64_t len)
+{
+    qrig_begin(&r, relayed);
+    qrig_connect(&r);
+    qtalk_pump(qrig_open(&r.a), len, true);
+    QRIG_UNTIL(&r, r.b.n == 1);
+    qtalk_pump(r.b.talks[0], len, true);
+}
+
+static bool bulk_over(void)
+{
+    return r.a.talks[0]->eof && r.b.talks[0]->eof;
+}
+
+static void end_bulk(uint64_t len)
+{
+    QRIG_UNTIL(&r, bulk_over());
+    CHECK_INT(r.a.talks[0]->got, len);
+    CHECK_INT(r.b.talks[0]->got, len);
+    CHECK(!r.a.talks[0]->wrong && !r.b.talks[0]->wrong);
+    CHECK(!r.a.downs && !r.b.downs);
+    qrig_end(&r);
+}
+
+TEST(quic_path_loses_doubles_and_reorders)
+{
+    begin_bulk(true, 4 << 20);
+    r.relay.lose = 20;
+    r.relay.twice = 30;
+    r.relay.later = 50;
+    end_bulk(4 << 20);
+}
+
+TEST(quic_path_hops_under_load)
+{
+    begin_bulk(false, 30 << 20);
+    for (int i = 1; i <= 10; i++) {
+        QRIG_UNTIL(&r, r.a.talks[0]->got >= (uint64_t)i << 20);
+        CHECK_INT(quic_hop(r.a.m), 0);
+    }
+    QRIG_UNTIL(&r, quic_path_good(r.a.m));
+    end_bulk(30 << 20);
+}
+
+TEST(quic_path_roams_under_load)
+{
+    begin_bulk(false, 60 << 20);
+    for (int i = 1; i <= 20; i++) {
+        QRIG_UNTIL(&r, r.a.talks[0]->got >= (uint64_t)i << 20);
+        CHECK_INT(quic_roam(r.a.m), 0);
+    }
+    end_bulk(60 << 20);
+}
+
+/* More often than there are connection ids, while nothing gets through. */
+TEST(quic_path_roams_while_it_is_cut)
+{
+    begin_bulk(true, 8 << 20);
+    QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
+    r.relay.cut = true;
+    for (int i = 0; i < 20; i++) {
+        CHECK_INT(quic_roam(r.a.m), 0);
+        qrig_idle(&r, 20);
+    }
+    CHECK(!quic_path_good(r.a.m));
+    r.relay.cut = false;
+    quic_probe(r.a.m);
+    end_bulk(8 << 20);
+}
+
+TEST(quic_path_cut_and_back)
+{
+    begin_bulk(true, 8 << 20);
+    QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
+    r.relay.cut = true;
+    qrig_idle(&r, 4000);
+    CHECK(quic_silence_ms(r.a.m) >= 3000);
+    CHECK(quic_waiting(r.a.m));
+    r.relay.cut = false;
+    quic_probe(r.a.m);
+    QRIG_UNTIL(&r, quic_silence_ms(r.a.m) < 1000);
+    end_bulk(8 << 20);
+}
+
+TEST(quic_path_stranger_hears_nothing)
+{
+    qrig_begin(&r, true);
+    r.its_session[3] ^= 1;
+    r.target.handshake_timeout_ms = 500;
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.downs);
+    CHECK_INT(r.a.down_error, ETIMEDOUT);
+    CHECK(r.relay.to_server > 1200);
+    CHECK_INT(r.relay.to_client, 0);
+    CHECK_INT(quic_server_count(r.server), 0);
+    qrig_end(&r);
+}
+
+TEST(quic_path_wrong_key_leaves_no_state)
+{
+    qrig_begin(&r, true);
+    r.its_psk[3] ^= 1;
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.downs);
+    CHECK_INT(r.a.down_error, EACCES);
+    CHECK_INT(quic_server_count(r.server), 0);
+    CHECK(r.relay.to_client > 0 && r.relay.to_client <= 3 * r.relay.to_server);
+    qrig_end(&r);
+}
+
+TEST(quic_path_garbage_is_not_answered)
+{
+    static uint8_t bytes[1500];
+    uint64_t seed = 5;
+    qrig_begin(&r, false);
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    for (int i = 0; i < 500; i++) {
+        for (size_t at = 0; at < sizeof(bytes); at++)
+            bytes[at] = (uint8_t)((seed = seed * 6364136223846793005u + 1) >> 40);
+        if (i % 2) {
+            static const uint8_t long_header[] = {0xc3, 0, 0, 0, 1, 8};
+            memcpy(bytes, long_header, sizeof(long_header));
+        }
+        sendto(fd, bytes, 40 + (size_t)i % 1400, 0, &r.target.remote.sa, r.target.remote.len);
+        if (i % 20 == 0)
+            loop_turn(r.loop, 10);
+    }
+    qrig_idle(&r, 20);
+    CHECK_INT(recv(fd, bytes, sizeof(bytes), 0), -1);
+    CHECK_INT(quic_server_count(r.server), 1);
+    close(fd);
+    r.b.echo = true;
+    qtalk_pump(qrig_open(&r.a), 1000, true);
+    QRIG_UNTIL(&r, r.a.talks[0]->eof);
+    qrig_end(&r);
+}
+
+TEST(quic_path_nobody_is_there)
+{
+    qrig_begin(&r, true);
+    r.relay.cut = true;
+    r.target.handshake_timeout_ms = 300;
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.downs);
+    CHECK_INT(r.a.down_error, ETIMEDOUT);
+    qrig_end(&r);
+}
+
+/* ---- owners who free things inside callbacks ---- */
+
+static void free_side(struct qside *side)
+{
+    mux_free(side->m);
+    side->m = NULL;
+}
+
+static void free_on_accept(struct qside *side, struct qtalk *t)
+{
+    (void)t;
+    free_side(side);
+}
+
+static enum stream_event wanted;
+
+static void free_on_event(struct qtalk *t, enum stream_event event)
+{
+    if (event == wanted)
+        free_side(t->side);
+}
+
+static void free_server_on_up(struct qside *side)
+{
+    (void)side;
+    quic_server_free(r.server);
+    r.server = NULL;
+}
+
+TEST(quic_path_freed_on_up)
+{
+    qrig_begin(&r, false);
+    r.b.on_up = free_side;
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.downs);
+    qrig_end(&r);
+    qrig_begin(&r, false);
+    r.a.on_up = free_side;
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups);
+    qrig_idle(&r, 20);
+    qrig_end(&r);
+}
+
+TEST(quic_path_server_freed_on_up)
+{
+    qrig_begin(&r, false);
+    r.b.on_up = free_server_on_up;
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.b.downs);
+    CHECK_INT(r.b.down_error, ECONNABORTED);
+    qrig_end(&r);
+}
+
+TEST(quic_path_freed_on_accept)
+{
+    qrig_begin(&r, false);
+    r.b.on_accept = free_on_accept;
+    qrig_connect(&r);
+    for (int i = 0; i < 20; i++)
+        qtalk_pump(qrig_open(&r.a), 3000, true);
+    QRIG_UNTIL(&r, r.a.downs);
+    CHECK_INT(r.a.down_error, 0);
+    qrig_end(&r);
+}
+
+TEST(quic_path_freed_on_each_event)
+{
+    static const enum stream_event events[] = {STREAM_DATA, STREAM_DRAINED, STREAM_EOF};
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+        qrig_begin(&r, false);
+        wanted = events[i];
+        (wanted == STREAM_DRAINED ? &r.a : &r.b)->on_event = free_on_event;
+        qrig_connect(&r);
+        qtalk_pump(qrig_open(&r.a), 3 << 20, true);
+        QRIG_UNTIL(&r, r.a.downs || r.b.downs);
+        qrig_end(&r);
+    }
+}
+
+TEST(quic_path_freed_on_error)
+{
+    qrig_begin(&r, false);
+    wanted = STREAM_ERROR;
+    r.b.on_event = free_on_event;
+    qrig_connect(&r);
+    struct qtalk *t = qrig_open(&r.a);
+    qtalk_pump(t, 1000, false);
+    QRIG_UNTIL(&r, r.b.n == 1);
+    qtalk_reset(t);
+    QRIG_UNTIL(&r, r.a.downs);
+    qrig_end(&r);
+}
+
+TEST(quic_path_freed_on_down)
+{
+    qrig_begin(&r, false);
+    r.a.on_down = free_side;
+    qrig_connect(&r);
+    qtalk_pump(qrig_open(&r.a), 1000, false);
+    QRIG_UNTIL(&r, r.b.n == 1);
+    free_side(&r.b);
+    QRIG_UNTIL(&r, r.a.downs);
+    CHECK(!r.a.m);
+    qrig_end(&r);
+}
