@@ -19,33 +19,12 @@
 
 #include "net/quic.h"
 #include "net/quic_crypto_conn.h"
-#include "net/quic_queue.h"
+#include "net/quic_stream.h"
 #include "net/yamux_list.h"
 
 #define QUIC_CID_LEN 8
 
 enum quic_state { QUIC_SHAKING, QUIC_UP, QUIC_DOWN, QUIC_FREED };
-enum quic_sending { QUIC_SEND_OPEN, QUIC_SEND_FIN, QUIC_SEND_ENDED, QUIC_SEND_RESET };
-
-struct quic_conn;
-
-struct quic_stream {
-    struct stream base;
-    struct quic_conn *m;    /* NULL: it ended both ways, or the connection is gone */
-    struct list_node all;   /* in m->streams */
-    struct list_node ready; /* in m->prompt, m->ready or m->held */
-    struct list_node aborting;
-    struct quic_queue out;
-    int64_t id; /* -1: not begun */
-    enum quic_sending sending;
-    unsigned stuck;  /* rounds of m->sweep that a closed one made no progress in */
-    bool early;      /* the peer's, which has not been heard of yet but by a later one */
-    bool said;       /* the peer was sent something */
-    bool blocked;    /* by its flow control */
-    bool peer_ended; /* FIN or RESET_STREAM came */
-    bool full;       /* the owner was shown no room: tell DRAINED */
-};
-
 struct quic_note { /* a datagram that waits */
     struct quic_note *next;
     size_t len;
@@ -128,26 +107,9 @@ void quic_conn_down(struct quic_conn *m, int error);
 void quic_conn_wake(struct quic_conn *m); /* flush at the end of the turn */
 void quic_conn_schedule_expiry(struct quic_conn *m);
 void quic_keylog(void *arg, const char *line);
-
 /* ---- quic_callbacks.c ---- */
 void quic_conn_callbacks(ngtcp2_callbacks *cb);
 extern bool quic_authentic; /* a packet was opened with its keys since this was cleared */
-
-/* ---- quic_stream.c ---- */
-struct quic_stream *quic_stream_new(struct quic_conn *m, int64_t id);
-void quic_stream_begin(struct quic_stream *s, int64_t id);
-void quic_stream_schedule(struct quic_stream *s);
-bool quic_stream_sendable(const struct quic_stream *s);
-void quic_stream_sent(struct quic_stream *s, size_t len, bool fin);
-void quic_stream_acked(struct quic_stream *s, size_t len);
-void quic_stream_received(struct quic_stream *s, const uint8_t *data, size_t len, bool fin);
-void quic_stream_was_reset(struct quic_stream *s);
-/* It is out of ngtcp2: by its end, or with the connection. */
-void quic_stream_retire(struct quic_stream *s, int error);
-void quic_stream_abort_due(struct quic_stream *s);
-void quic_stream_sweep(struct quic_conn *m);
-/* Bytes that nobody holds any more. */
-void quic_conn_credit(struct quic_conn *m, size_t len);
 
 /* ---- quic_send.c ---- */
 void quic_conn_flush(struct quic_conn *m);

@@ -7,7 +7,7 @@
 #include "core/mem.h"
 
 #define CHUNK_MIN 1024
-#define CHUNK_MAX (64 * 1024)
+#define CHUNK_MAX (16 * 1024 - 64) /* fits what the allocators keep together */
 
 struct quic_chunk {
     struct quic_chunk *next;
