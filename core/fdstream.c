@@ -39,6 +39,7 @@ struct end {
     int fd; /* -1: there is none, or it was closed */
     struct loop_fd watch;
     bool hung_up;
+    bool half_hung;    /* the peer has ended its side, at least; was looked at once */
     bool always_ready; /* what epoll refuses: a regular file, /dev/null */
 };
 
@@ -246,7 +247,7 @@ static void read_some(struct fdstream *f)
 
 static void write_failed(struct fdstream *f, int error)
 {
-    if (f->same && f->socket && error != EPIPE)
+    if (f->same && f->socket && (error != EPIPE || f->s.needs_reader))
         fail(f, error);
     else
         break_out(f, error);
@@ -292,6 +293,8 @@ static uint32_t wants(const struct fdstream *f, const struct end *e)
         events |= EPOLLIN;
     if ((f->same || e == &f->out) && (f->queue.len || f->connecting) && !f->s.error)
         events |= EPOLLOUT;
+    if (f->same && f->socket && f->s.needs_reader && !e->half_hung && !f->s.error)
+        events |= EPOLLRDHUP;
     return events;
 }
 
@@ -379,13 +382,25 @@ static void output_ready(struct fdstream *f, const struct end *e, uint32_t event
         break_out(f, EPIPE);
 }
 
+/* AF_VSOCK says no more of a peer that was closed than of one that has ended its side, but to
+ * one who writes. */
+static bool is_unread(const struct fdstream *f, uint32_t events)
+{
+    return (events & EPOLLHUP) ||
+           (send(f->out.fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE);
+}
+
 static void end_ready(void *arg, uint32_t events)
 {
     struct end *e = arg;
     struct fdstream *f = e->f;
     e->hung_up |= (events & EPOLLHUP) != 0;
+    bool ended = f->s.needs_reader && (events & (EPOLLHUP | EPOLLRDHUP));
+    e->half_hung |= ended;
     if (f->connecting) {
         connected(f);
+    } else if (ended && !f->s.error && is_unread(f, events)) {
+        fail(f, EPIPE);
     } else {
         if (e == &f->in)
             input_ready(f, events);
@@ -446,7 +461,7 @@ static void fd_writev(struct stream *s, const struct iovec *iov, int n)
 static void fd_consumed(struct stream *s, size_t len)
 {
     (void)len;
-    if (!stream_held(s))
+    if (!stream_held(s) || s->needs_reader)
         update(fdstream_of(s));
 }
 

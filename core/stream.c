@@ -108,6 +108,14 @@ void stream_want(struct stream *s, size_t len)
         s->ops->consumed(s, 0);
 }
 
+void stream_need_reader(struct stream *s, bool need)
+{
+    if (s->needs_reader == need)
+        return;
+    s->needs_reader = need;
+    s->ops->consumed(s, 0);
+}
+
 bool stream_ended(const struct stream *s)
 {
     return s->eof && !s->error && !stream_held(s);

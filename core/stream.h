@@ -41,6 +41,10 @@ void stream_consume(struct stream *s, size_t len);
 /* How much the owner can take now: a kind that reads ahead reads no more than that, and nothing
  * at 0. SIZE_MAX for each new owner. */
 void stream_want(struct stream *s, size_t len);
+/* While it is needed that the peer reads, ERROR (EPIPE) comes as soon as the kind knows that it
+ * does not any more, whatever lies unread; otherwise that is told behind the unread bytes, or by
+ * a write that fails. */
+void stream_need_reader(struct stream *s, bool need);
 /* All bytes were consumed and no more will come. */
 bool stream_ended(const struct stream *s);
 /* How much should be written now; 0: wait for DRAINED. */
@@ -84,6 +88,7 @@ struct stream {
     bool error_told;
     bool opened, drained, data_due; /* events that wait for the task below */
     bool shut;                      /* stream_shutdown() was called */
+    bool needs_reader;              /* what stream_need_reader() said */
     bool closed;                    /* the owner let go */
     struct loop_task notify;
 };

@@ -165,6 +165,7 @@ static void dispatch(struct request *r, const struct frame *f)
     }
     frame_reader_fini(&r->frames); /* `f` may be large, and the message has its own copy */
     r->last = !r->service->repeated || takes_stream(r->message.type);
+    stream_need_reader(r->stream, !r->last);
     service_fn *serve = handler(r->service, r->message.type);
     if (!serve) {
         request_fail(r, ERR_INVALID_REQUEST, "%s is not a request that is served here",
@@ -181,6 +182,7 @@ static void read_request(struct request *r)
     struct frame f;
     if (stream_room(r->stream) == 0)
         return; /* the last answer is still on its way */
+    stream_need_reader(r->stream, false);
     switch (frame_read(&r->frames, r->stream, &f)) {
     case FRAME_MORE: break;
     case FRAME_BAD: refuse(r, "a frame is empty or over the limit"); break;

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/mem.h"
 #include "tests/unit/service_rig.h"
@@ -168,5 +170,47 @@ TEST(service_repeat_frame_limit)
     rig_send(&g, header, sizeof header);
     rig_send(&g, text, 5u << 20);
     rig_expect(&g, MSG_PONG);
+    rig_fini(&g);
+}
+
+/* A command for somebody who has gone, with more asked for behind it. */
+TEST(service_repeat_hears_of_who_has_gone)
+{
+    struct rig g;
+    struct lifeline line;
+    int over;
+    repeat_init(&g, &over);
+    lifeline_init(&g, &line, rig_path(&g, "line"));
+    rig_open(&g, "{\"type\":\"Exec\",\"command\":\"exec 9>%s; >%s; sleep 1000\"}",
+             rig_path(&g, "line"), rig_path(&g, "started"));
+    rig_send_message(&g, "{\"type\":\"Ping\"}");
+    rig_patience();
+    while (access(rig_path(&g, "started"), F_OK) != 0 && rig_turn(&g))
+        ;
+    rig_close(&g);
+    until_over(&g, &over);
+    rig_patience();
+    while (!line.cut && rig_turn(&g))
+        ;
+    CHECK(line.cut);
+    lifeline_fini(&line);
+    rig_fini(&g);
+}
+
+/* The first answer finds nobody: the others are not looked for. */
+TEST(service_repeat_ends_when_nobody_reads)
+{
+    struct rig g;
+    int over;
+    repeat_init(&g, &over);
+    rig_open(&g, "{\"type\":\"Exec\",\"command\":\"echo x >>%s\"}", rig_path(&g, "ran"));
+    for (int i = 0; i < 50; i++)
+        rig_send_message(&g, "{\"type\":\"Exec\",\"command\":\"echo x >>%s\"}",
+                         rig_path(&g, "ran"));
+    rig_close(&g);
+    until_over(&g, &over);
+    struct stat st = {0};
+    stat(rig_path(&g, "ran"), &st);
+    CHECK(st.st_size < 10);
     rig_fini(&g);
 }
