@@ -260,6 +260,13 @@ static int set_default_route(int fd, uint32_t index, const struct netconf *c)
     return netlink_call(fd, &q, NULL, NULL);
 }
 
+int netconf_up(const char *name)
+{
+    uint32_t index;
+    cleanup_fd int fd = netlink_socket();
+    return fd < 0 ? -1 : bring_up(fd, name, &index);
+}
+
 /* With its first address the kernel takes away the others of the same network: so the new one
  * is added before, for it to be refused while the old one is still there, and after. */
 static const struct {

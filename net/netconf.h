@@ -28,6 +28,10 @@ bool netconf_is_address(const char *text);
  * with errno; ENODEV: none. */
 int netconf_find(char name[static NETCONF_NAME_MAX]);
 
+/* Brings an interface up: lo, in a machine whose network nobody has touched yet. 0, or -1 with
+ * errno. */
+int netconf_up(const char *name);
+
 /* Brings the interface and lo up and makes `c` its one address of that family (link-local ones
  * stay) and its gateway the default route. 0, or -1 with errno and *step a static text: what
  * it was doing. */

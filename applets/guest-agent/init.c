@@ -23,6 +23,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/mem.h"
+#include "net/netconf.h"
 
 #define SEARCH_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define HOSTNAME    "berth"
@@ -89,6 +90,14 @@ static void name_machine(void)
         sethostname(HOSTNAME, strlen(HOSTNAME));
 }
 
+/* What programs and the requests for the network take for granted. */
+static void furnish(void)
+{
+    mkdir("/etc", 0755);
+    if (netconf_up("lo") != 0)
+        log_error("lo: %s", strerror(errno));
+}
+
 static void set_environment(void)
 {
     const char *home = getenv("HOME");
@@ -122,6 +131,7 @@ static void set_up(struct init *in)
     if (in->machine) {
         use_console();
         name_machine();
+        furnish();
         raise_files();
     }
     set_environment();
