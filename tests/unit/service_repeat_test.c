@@ -152,6 +152,11 @@ TEST(service_repeat_is_held_up_by_one_who_does_not_read)
     rig_fini(&g);
 }
 
+static void send_text(struct rig *g, const char *text)
+{
+    rig_send(g, text, strlen(text));
+}
+
 TEST(service_repeat_frame_limit)
 {
     static const uint8_t header[] = {0, 0x50, 0, 0}; /* 5 MiB */
@@ -164,11 +169,11 @@ TEST(service_repeat_frame_limit)
     rig_expect_error(&g, ERR_INVALID_REQUEST);
     g.sv.frame_limit = 16u << 20;
     memset(text, ' ', 5u << 20);
-    memcpy(text, "{\"type\":\"Ping\"", 14);
-    text[(5u << 20) - 1] = '}';
     rig_connect(&g);
     rig_send(&g, header, sizeof header);
-    rig_send(&g, text, 5u << 20);
+    send_text(&g, "{\"type\":\"Ping\"");
+    rig_send(&g, text, (5u << 20) - 15);
+    send_text(&g, "}");
     rig_expect(&g, MSG_PONG);
     rig_fini(&g);
 }
