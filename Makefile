@@ -167,6 +167,12 @@ build/quic-peer-gnutls: $(wildcard tests/interop/quic_peer*) Makefile
 	$(Q)gcc $(common) -O1 -fsanitize=address,undefined $(filter %peer.c %gnutls.c,$^) \
 	    -lngtcp2_crypto_gnutls -lngtcp2 -lgnutls -o $@
 
+# The path between two hosts of tests/wan.
+build/wan: $(wildcard tests/wan/*.c tests/wan/*.h) Makefile
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 -O2 -g -D_GNU_SOURCE -I. $(warnings) $(filter %.c,$^) -o $@
+
 unit: $(units)
 	$(run_x86_64) build/unit-x86_64
 	$(run_aarch64) build/unit-aarch64
@@ -175,7 +181,7 @@ unit: $(units)
 test:
 	$(Q)scripts/setup
 	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz build/yamux-peer \
-	    build/quic-tls-gnutls build/quic-peer build/quic-peer-gnutls
+	    build/quic-tls-gnutls build/quic-peer build/quic-peer-gnutls build/wan
 	$(Q)RUN_X86_64="$(run_x86_64)" RUN_AARCH64="$(run_aarch64)" tests/run
 
 demo:
