@@ -275,6 +275,11 @@ bool link_is_up(const struct link *l)
     return l->state == LINK_FLOWING;
 }
 
+bool link_is_greeting(const struct link *l)
+{
+    return l->state == LINK_GREETING;
+}
+
 int link_error(const struct link *l)
 {
     return l->error;

@@ -54,6 +54,7 @@ void link_detach(struct link *l);
 struct stream *link_take_carrier(struct link *l);
 
 bool link_is_up(const struct link *l);
+bool link_is_greeting(const struct link *l); /* a carrier is there; its Hello is awaited */
 /* Why it went down: errno; 0: closed. ETIMEDOUT: silence, EPROTO: not what a link says. */
 int link_error(const struct link *l);
 uint64_t link_silence_ms(const struct link *l); /* since anything came; while up, else 0 */

@@ -25,6 +25,8 @@
 struct quic_events {
     struct mux_events mux; /* first: mux->events points at it */
     void (*up)(void *arg); /* client: the handshake has ended */
+    /* The peer spoke after a second of silence or more; NULL is fine. */
+    void (*heard)(void *arg);
     /* A datagram of the peer's; NULL: they are dropped. */
     void (*datagram)(void *arg, const uint8_t *data, size_t len);
 };
@@ -77,6 +79,8 @@ int quic_datagram_send(struct mux *m, const void *data, size_t len);
 /* The longest that can be sent on the path as it is known; 0: not yet, or not to this peer. */
 size_t quic_datagram_max(const struct mux *m);
 
+/* Whether it is one of the connection's. */
+bool quic_is_stream(const struct mux *m, const struct stream *s);
 bool quic_is_up(const struct mux *m);
 uint64_t quic_rtt_us(const struct mux *m); /* smoothed; 0: not measured */
 /* Since the last packet that was protected with the keys. */

@@ -162,8 +162,13 @@ static void heard(struct quic_conn *m)
     uint64_t now = loop_now_ms(m->loop), silence = now - m->heard_ms;
     m->heard_ms = now;
     m->path_good = true;
-    if (silence > SILENCE_MS && m->state == QUIC_UP && quic_waiting(&m->mux))
+    quic_conn_wake(m);
+    if (silence < SILENCE_MS || m->state != QUIC_UP)
+        return;
+    if (quic_waiting(&m->mux))
         quic_probe(&m->mux);
+    if (m->mux.events && m->events->heard)
+        m->events->heard(m->mux.arg); /* which may free it */
 }
 
 void quic_conn_read(struct quic_conn *m, const struct quic_addr *local, const struct quic_batch *in)
@@ -187,11 +192,10 @@ void quic_conn_read(struct quic_conn *m, const struct quic_addr *local, const st
         stay_silent(m);
     else if (error)
         quic_conn_fail(m, error);
-    else {
-        if (quic_authentic)
-            heard(m);
+    else if (quic_authentic)
+        heard(m);
+    else
         quic_conn_wake(m);
-    }
 }
 
 /* ---- timers ---- */

@@ -312,3 +312,8 @@ void quic_stream_begin(struct quic_stream *s, int64_t id)
     s->id = id;
     quic_stream_schedule(s);
 }
+
+bool quic_is_stream(const struct mux *m, const struct stream *s)
+{
+    return s->ops == &ops && &((const struct quic_stream *)(const void *)s)->m->mux == m;
+}

@@ -79,18 +79,6 @@ static void set_options(int fd, int family)
     set(fd, IPPROTO_UDP, UDP_GRO, 1);
 }
 
-struct quic_addr quic_addr_for(int family, const struct quic_addr *a)
-{
-    struct quic_addr mapped = {.len = sizeof(mapped.in6)};
-    if (family != AF_INET6 || a->sa.sa_family != AF_INET)
-        return *a;
-    mapped.in6.sin6_family = AF_INET6;
-    mapped.in6.sin6_port = a->in.sin_port;
-    mapped.in6.sin6_addr.s6_addr[10] = mapped.in6.sin6_addr.s6_addr[11] = 0xff;
-    memcpy(mapped.in6.sin6_addr.s6_addr + 12, &a->in.sin_addr, 4);
-    return mapped;
-}
-
 /* ---- receiving ---- */
 
 struct control {

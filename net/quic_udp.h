@@ -7,22 +7,11 @@
 #ifndef NET_QUIC_UDP_H
 #define NET_QUIC_UDP_H
 
-#include <netinet/in.h>
-#include <stdbool.h>
-
 #include "core/loop.h"
+#include "net/quic_addr.h"
 
 #define QUIC_UDP_MAX      65527 /* bytes of one datagram, and of a batch */
 #define QUIC_UDP_SEGMENTS 64    /* datagrams of a batch */
-
-struct quic_addr {
-    union {
-        struct sockaddr sa;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-    };
-    socklen_t len; /* 0: unknown */
-};
 
 /* Datagrams of one size, but for the last, which may be shorter. */
 struct quic_batch {
@@ -50,8 +39,5 @@ struct quic_addr quic_udp_local(const struct quic_udp *u);
 /* 0: sent, or lost as any datagram may be. -1: EAGAIN, the whole batch is to be given again
  * once `writable` was called. */
 int quic_udp_send(struct quic_udp *u, struct quic_batch *out);
-
-/* As it is to be spoken to through a socket of `family`. */
-struct quic_addr quic_addr_for(int family, const struct quic_addr *a);
 
 #endif
