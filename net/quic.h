@@ -89,14 +89,16 @@ uint64_t quic_silence_ms(const struct mux *m);
 bool quic_waiting(const struct mux *m);
 /* Asks for an answer now, however far the probe timer has backed off. */
 void quic_probe(struct mux *m);
-/* Client: goes on from another local port (a new socket), and probes. 0 or -1 with errno. */
-int quic_hop(struct mux *m);
+/* Client: goes on from another local port (a new socket), and probes. `remote`: an address of the
+ * peer's, of either family, to speak to from now on; NULL: the one in use. What comes late from
+ * the last one is still taken. 0 or -1 with errno (EAFNOSUPPORT, …), and nothing has changed. */
+int quic_hop(struct mux *m, const struct quic_addr *remote);
 /* Client: the same after a change of network, by migration (RFC 9000 §9): what was known of the
- * path is forgotten. 0 or -1 with errno. */
-int quic_roam(struct mux *m);
+ * path is forgotten. */
+int quic_roam(struct mux *m, const struct quic_addr *remote);
 /* The path in use has carried a packet of the peer's since the last hop or roam. */
 bool quic_path_good(const struct mux *m);
-struct quic_addr quic_peer(const struct mux *m);
+struct quic_addr quic_peer(const struct mux *m); /* as it is spoken to now */
 /* New keys (RFC 9001 §6). False: the last ones are not confirmed yet. */
 bool quic_update_keys(struct mux *m);
 

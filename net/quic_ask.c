@@ -45,10 +45,12 @@ bool quic_path_good(const struct mux *mux)
 
 struct quic_addr quic_peer(const struct mux *mux)
 {
-    const ngtcp2_path *path = ngtcp2_conn_get_path(look(mux)->conn);
-    struct quic_addr a = {.len = (socklen_t)path->remote.addrlen};
-    memcpy(&a.in6, path->remote.addr, path->remote.addrlen);
-    return a;
+    const struct quic_conn *m = look(mux);
+    const ngtcp2_path *path = ngtcp2_conn_get_path(m->conn);
+    struct quic_batch way = {.remote.len = (socklen_t)path->remote.addrlen};
+    memcpy(&way.remote.in6, path->remote.addr, path->remote.addrlen);
+    m->link->route(m, &way);
+    return way.remote;
 }
 
 size_t quic_datagram_max(const struct mux *mux)

@@ -1,10 +1,11 @@
 /* quic_client.c: a QUIC connection with sockets of its own.
  *
- * ngtcp2 knows each socket by a name, its local address. A hop goes unnoticed by it: the new
- * socket is given the name of the last, and the server sees a NAT that rebinds (RFC 9000 §9.3),
- * which needs no new connection id and so works on a dead path any number of times. A roam is a
- * migration (§9.2), which needs one: without, it is a hop, with packets of the least size,
- * until one is there. */
+ * ngtcp2 knows each path by a name: a number for our address, and for the peer's the one that was
+ * spoken to first, wherever the packets really go. A hop goes unnoticed by it: the new socket is
+ * given the name of the last, and the server sees a NAT that rebinds (RFC 9000 §9.3), which needs
+ * no new connection id and so works on a dead path any number of times. A roam is a migration
+ * (§9.2), which needs one: without, it is a hop, with packets of the least size, until one is
+ * there. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,27 +13,48 @@
 #include "core/mem.h"
 #include "net/quic_internal.h"
 
+struct end {
+    struct quic_udp *udp;
+    struct quic_addr name;   /* ngtcp2's */
+    struct quic_addr remote; /* nobody else is listened to (RFC 9000 §9) */
+};
+
 struct quic_client {
     struct quic_conn *m;
-    struct quic_udp *now, *last; /* last: what comes late still arrives there */
-    struct quic_addr name, last_name;
-    struct quic_addr remote;
+    struct end now, last;  /* last: what comes late still arrives there */
+    struct quic_addr peer; /* ngtcp2's name of it */
+    uint16_t names;        /* given so far */
     bool roam_due;
 };
 
 static const struct quic_udp_events udp_events;
 
-static struct quic_udp *open_socket(struct quic_client *c, struct loop *loop)
+static struct quic_udp *open_socket(struct quic_client *c, struct loop *loop,
+                                    const struct quic_addr *remote)
 {
-    struct quic_addr any = {.len = c->remote.len};
-    any.sa.sa_family = c->remote.sa.sa_family;
+    struct quic_addr any = {.len = remote->len};
+    any.sa.sa_family = remote->sa.sa_family;
     return quic_udp_open(loop, &any, &udp_events, c);
+}
+
+static struct quic_addr new_name(struct quic_client *c)
+{
+    struct quic_addr name = {.len = sizeof(name.in)};
+    name.in.sin_family = AF_INET;
+    name.in.sin_port = ++c->names;
+    return name;
 }
 
 static void received(void *arg, struct quic_udp *u, const struct quic_batch *in)
 {
     struct quic_client *c = arg;
-    quic_conn_read(c->m, u == c->now ? &c->name : &c->last_name, in);
+    const struct end *end = u == c->now.udp ? &c->now : &c->last;
+    struct quic_batch named = *in;
+    if (!quic_addr_equal(&in->remote, &end->remote))
+        return;
+    named.local = end->name;
+    named.remote = c->peer;
+    quic_conn_read(c->m, &named, end == &c->now);
 }
 
 static void writable(void *arg, struct quic_udp *u)
@@ -44,10 +66,12 @@ static void writable(void *arg, struct quic_udp *u)
 
 static const struct quic_udp_events udp_events = {.received = received, .writable = writable};
 
-static struct quic_udp *udp(struct quic_conn *m)
+static struct quic_udp *route(const struct quic_conn *m, struct quic_batch *out)
 {
     const struct quic_client *c = m->over;
-    return c->now;
+    out->local = (struct quic_addr){0};
+    out->remote = c->now.remote;
+    return c->now.udp;
 }
 
 static void no_cid(struct quic_conn *m, const ngtcp2_cid *cid)
@@ -64,60 +88,62 @@ static void up(struct quic_conn *m)
 static void gone(struct quic_conn *m)
 {
     struct quic_client *c = m->over;
-    quic_udp_close(c->now);
-    quic_udp_close(c->last);
+    quic_udp_close(c->now.udp);
+    quic_udp_close(c->last.udp);
     loop_reap(m->loop, c, free);
 }
 
-static int migrate(struct quic_client *c, const struct quic_addr *name)
+static void migrate(struct quic_client *c)
 {
-    struct quic_addr from = *name, to = c->remote;
+    struct quic_addr from = new_name(c);
     ngtcp2_path path = {.local = {.addr = &from.sa, .addrlen = from.len},
-                        .remote = {.addr = &to.sa, .addrlen = to.len}};
+                        .remote = {.addr = &c->peer.sa, .addrlen = c->peer.len}};
     if (ngtcp2_conn_initiate_immediate_migration(c->m->conn, &path, quic_now()))
-        return -1;
-    c->name = *name;
+        return;
+    c->now.name = from;
     c->roam_due = false;
     c->m->payload_max = 0;
-    return 0;
 }
 
 static void before(struct quic_conn *m)
 {
     struct quic_client *c = m->over;
-    struct quic_addr name = quic_udp_local(c->now);
     if (c->roam_due && m->state == QUIC_UP)
-        migrate(c, &name);
+        migrate(c);
 }
 
-static const struct quic_link_ops link_ops = {.udp = udp,
+static const struct quic_link_ops link_ops = {.route = route,
                                               .cid_added = no_cid,
                                               .cid_removed = no_cid,
                                               .up = up,
                                               .gone = gone,
                                               .before = before};
 
-int quic_hop(struct mux *mux)
+int quic_hop(struct mux *mux, const struct quic_addr *remote)
 {
     struct quic_conn *m = quic_conn_of(mux);
     struct quic_client *c = m->over;
-    struct quic_udp *u = m->state <= QUIC_UP ? open_socket(c, m->loop) : NULL;
-    if (!u)
+    struct end next = {.name = c->now.name, .remote = remote ? *remote : c->now.remote};
+    if (m->state > QUIC_UP) {
+        errno = ENOTCONN;
         return -1;
-    quic_udp_close(c->last);
+    }
+    next.udp = open_socket(c, m->loop, &next.remote);
+    if (!next.udp)
+        return -1;
+    quic_udp_close(c->last.udp);
     c->last = c->now;
-    c->last_name = c->name;
-    c->now = u;
+    c->now = next;
     m->path_good = false;
     quic_probe(mux);
     return 0;
 }
 
-int quic_roam(struct mux *mux)
+int quic_roam(struct mux *mux, const struct quic_addr *remote)
 {
     struct quic_conn *m = quic_conn_of(mux);
     struct quic_client *c = m->over;
-    if (quic_hop(mux))
+    if (quic_hop(mux, remote))
         return -1;
     c->roam_due = true;
     m->payload_max = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
@@ -133,17 +159,17 @@ struct mux *quic_connect(struct loop *loop, const struct quic_target *to,
                                         .session = to->session,
                                         .psk = to->psk,
                                         .keylog = quic_keylog};
-    c->remote = to->remote;
-    c->now = open_socket(c, loop);
-    if (!c->now) {
+    c->peer = c->now.remote = to->remote;
+    c->now.name = new_name(c);
+    c->now.udp = open_socket(c, loop, &to->remote);
+    if (!c->now.udp) {
         free(c);
         return NULL;
     }
-    c->name = quic_udp_local(c->now);
     struct quic_conn_config config = {.link = &link_ops,
                                       .over = c,
-                                      .local = c->name,
-                                      .remote = c->remote,
+                                      .local = c->now.name,
+                                      .remote = c->peer,
                                       .token_key = no_tokens,
                                       .handshake_timeout_ms = to->handshake_timeout_ms,
                                       .cubic = to->cubic};

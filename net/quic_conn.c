@@ -157,11 +157,11 @@ static ngtcp2_addr name_of(const struct quic_addr *a)
     return (ngtcp2_addr){.addr = (struct sockaddr *)(uintptr_t)&a->sa, .addrlen = a->len};
 }
 
-static void heard(struct quic_conn *m)
+static void heard(struct quic_conn *m, bool current)
 {
     uint64_t now = loop_now_ms(m->loop), silence = now - m->heard_ms;
     m->heard_ms = now;
-    m->path_good = true;
+    m->path_good |= current;
     quic_conn_wake(m);
     if (silence < SILENCE_MS || m->state != QUIC_UP)
         return;
@@ -171,31 +171,38 @@ static void heard(struct quic_conn *m)
         m->events->heard(m->mux.arg); /* which may free it */
 }
 
-void quic_conn_read(struct quic_conn *m, const struct quic_addr *local, const struct quic_batch *in)
+/* What has become of it after a packet that ngtcp2 took, or not. */
+static void judge(struct quic_conn *m, int error, bool current)
 {
-    ngtcp2_path path = {.local = name_of(local), .remote = name_of(&in->remote)};
+    if (m->state == QUIC_FREED) {
+        if (!m->busy)
+            leave(m);
+    } else if (m->state == QUIC_DOWN) {
+        return;
+    } else if (m->server && !quic_crypto_session(m->crypto)) {
+        stay_silent(m);
+    } else if (error) {
+        quic_conn_fail(m, error);
+    } else if (quic_authentic) {
+        heard(m, current);
+    } else {
+        quic_conn_wake(m);
+    }
+}
+
+bool quic_conn_read(struct quic_conn *m, const struct quic_batch *in, bool current)
+{
+    ngtcp2_path path = {.local = name_of(&in->local), .remote = name_of(&in->remote)};
     ngtcp2_pkt_info info = {.ecn = (uint8_t)in->ecn};
     if (m->state > QUIC_UP)
-        return;
+        return false;
     quic_authentic = false;
     m->busy++;
     int error = ngtcp2_conn_read_pkt(m->conn, &path, &info, in->data, in->len, quic_now());
     m->busy--;
-    if (m->state == QUIC_FREED) {
-        if (!m->busy)
-            leave(m);
-        return;
-    }
-    if (m->state == QUIC_DOWN)
-        return;
-    if (m->server && !quic_crypto_session(m->crypto))
-        stay_silent(m);
-    else if (error)
-        quic_conn_fail(m, error);
-    else if (quic_authentic)
-        heard(m);
-    else
-        quic_conn_wake(m);
+    bool authentic = quic_authentic;
+    judge(m, error, current);
+    return authentic;
 }
 
 /* ---- timers ---- */

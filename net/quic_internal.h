@@ -23,7 +23,6 @@
 #include "net/yamux_list.h"
 
 #define QUIC_CID_LEN 8
-
 enum quic_state { QUIC_SHAKING, QUIC_UP, QUIC_DOWN, QUIC_FREED };
 struct quic_note { /* a datagram that waits */
     struct quic_note *next;
@@ -33,7 +32,8 @@ struct quic_note { /* a datagram that waits */
 
 /* Where its packets go: a client's sockets or a server. */
 struct quic_link_ops {
-    struct quic_udp *(*udp)(struct quic_conn *m);
+    /* Gives a batch real addresses for ngtcp2's names of them; the socket, NULL: none. */
+    struct quic_udp *(*route)(const struct quic_conn *m, struct quic_batch *out);
     void (*cid_added)(struct quic_conn *m, const ngtcp2_cid *cid);
     void (*cid_removed)(struct quic_conn *m, const ngtcp2_cid *cid);
     void (*up)(struct quic_conn *m);
@@ -60,6 +60,7 @@ struct quic_conn {
     uint64_t packets;          /* sent */
     struct list_node peers;    /* the server's */
     struct quic_route *routes; /* of it */
+    struct quic_way *ways;     /* of it, too */
     uint8_t token_key[QUIC_SECRET_LEN];
     size_t payload_max; /* of a packet while the path is not to be trusted with more; 0: ngtcp2's */
 
@@ -100,8 +101,8 @@ struct quic_conn_config {
 };
 struct quic_conn *quic_conn_new(struct loop *loop, const struct quic_conn_config *config,
                                 struct quic_crypto_config *crypto);
-void quic_conn_read(struct quic_conn *m, const struct quic_addr *local,
-                    const struct quic_batch *in);
+/* `in` has names; `current`: of the path that is sent on. Whether it was the peer's indeed. */
+bool quic_conn_read(struct quic_conn *m, const struct quic_batch *in, bool current);
 void quic_conn_fail(struct quic_conn *m, int ngtcp2_error);
 void quic_conn_down(struct quic_conn *m, int error);
 void quic_conn_wake(struct quic_conn *m); /* flush at the end of the turn */

@@ -218,13 +218,13 @@ static void add(struct batch *b, const struct maker *k, size_t len)
 /* False: the socket is full; what is left of the batch waits for it. */
 static bool send_batch(struct quic_conn *m, struct batch *b)
 {
-    struct quic_udp *u = m->link->udp(m);
-    if (!b->n || !u)
+    if (!b->n)
         return true;
     b->out.local = addr_of(&b->path.path.local);
     b->out.remote = addr_of(&b->path.path.remote);
     b->n = 0;
-    if (!quic_udp_send(u, &b->out))
+    struct quic_udp *u = m->link->route(m, &b->out);
+    if (!u || !quic_udp_send(u, &b->out))
         return true;
     m->pending = b->out;
     m->pending_data = xmalloc(b->out.len);
@@ -235,9 +235,9 @@ static bool send_batch(struct quic_conn *m, struct batch *b)
 
 static bool send_pending(struct quic_conn *m)
 {
-    struct quic_udp *u = m->link->udp(m);
     if (!m->pending_data)
         return true;
+    struct quic_udp *u = m->link->route(m, &m->pending);
     if (u && quic_udp_send(u, &m->pending))
         return false;
     free(m->pending_data);

@@ -1,5 +1,8 @@
 /* quic_server.c: a socket that many QUIC connections share.
  *
+ * An answer leaves from the address that was spoken to, which ngtcp2 is not told: for it, a peer
+ * that speaks to another one would need a new connection id, and it may have none left.
+ *
  * Packets find their connection by its ids. What names none, and is no first packet of a session
  * that is known, is not answered and leaves nothing behind. A first packet that is replayed is:
  * so only so many handshakes may be under way, and fewer of each session. */
@@ -15,6 +18,12 @@
 #define SHAKING_MAX    64
 #define SHAKING_OF_ONE 6
 #define PORT_TRIES     10
+#define WAYS           4 /* the path in use, those that are left, and what strangers repeat */
+
+/* Where a peer was heard from lately, the last one first, and what it had sent that to. */
+struct quic_way {
+    struct quic_addr remote, local;
+};
 
 struct quic_route {
     struct quic_route *next;  /* in its slot */
@@ -91,10 +100,37 @@ static void forget(struct quic_conn *m, const ngtcp2_cid *cid)
 
 /* ---- as a link ---- */
 
-static struct quic_udp *udp(struct quic_conn *m)
+static size_t way_to(const struct quic_conn *m, const struct quic_addr *remote)
+{
+    size_t at = 0;
+    while (at < WAYS && !quic_addr_equal(&m->ways[at].remote, remote))
+        at++;
+    return at;
+}
+
+static struct quic_udp *route(const struct quic_conn *m, struct quic_batch *out)
 {
     const struct quic_server *server = m->over;
+    size_t at = way_to(m, &out->remote);
+    if (at < WAYS)
+        out->local = m->ways[at].local;
     return server ? server->udp : NULL;
+}
+
+static void keep_way(struct quic_conn *m, const struct quic_batch *in)
+{
+    size_t at = way_to(m, &in->remote);
+    memmove(m->ways + 1, m->ways, (at < WAYS ? at : WAYS - 1) * sizeof(*m->ways));
+    m->ways[0] = (struct quic_way){.remote = in->remote, .local = in->local};
+}
+
+/* For ngtcp2 all that comes has come to one address. */
+static void hand_over(struct quic_server *server, struct quic_conn *m, const struct quic_batch *in)
+{
+    struct quic_batch named = *in;
+    named.local = quic_udp_local(server->udp);
+    if (quic_conn_read(m, &named, true))
+        keep_way(m, in);
 }
 
 static void up(struct quic_conn *m)
@@ -111,6 +147,7 @@ static void gone(struct quic_conn *m)
     while (m->routes)
         forget(m, &m->routes->cid);
     list_unlink(&m->peers);
+    loop_reap(m->loop, m->ways, free);
 }
 
 static void before(struct quic_conn *m)
@@ -118,8 +155,12 @@ static void before(struct quic_conn *m)
     (void)m;
 }
 
-static const struct quic_link_ops link_ops = {
-    .udp = udp, .cid_added = add, .cid_removed = forget, .up = up, .gone = gone, .before = before};
+static const struct quic_link_ops link_ops = {.route = route,
+                                              .cid_added = add,
+                                              .cid_removed = forget,
+                                              .up = up,
+                                              .gone = gone,
+                                              .before = before};
 
 /* ---- newcomers ---- */
 
@@ -152,14 +193,16 @@ static void meet(struct quic_server *server, const struct quic_batch *in, const 
     struct quic_conn_config config = {.link = &link_ops,
                                       .over = server,
                                       .header = hd,
-                                      .local = in->local,
+                                      .local = quic_udp_local(server->udp),
                                       .remote = in->remote,
                                       .token_key = server->token_key,
                                       .cubic = server->cubic};
     struct quic_conn *m = quic_conn_new(server->loop, &config, &crypto);
     list_push(&server->conns, &m->peers);
     add(m, &hd->dcid);
-    quic_conn_read(m, &in->local, in);
+    m->ways = xcalloc(WAYS, sizeof(*m->ways));
+    keep_way(m, in);
+    hand_over(server, m, in);
     if (m->state == QUIC_SHAKING &&
         shaking(server, quic_crypto_session(m->crypto)) > SHAKING_OF_ONE)
         quic_conn_down(m, ECONNREFUSED);
@@ -178,7 +221,7 @@ static void received(void *arg, struct quic_udp *u, const struct quic_batch *in)
     ngtcp2_cid_init(&dcid, id.dcid, id.dcidlen);
     struct quic_route *r = find(server, &dcid);
     if (r)
-        quic_conn_read(r->m, &in->local, in);
+        hand_over(server, r->m, in);
     else if (id.version == NGTCP2_PROTO_VER_V1 && !ngtcp2_accept(&hd, in->data, in->len) &&
              shaking(server, NULL) < SHAKING_MAX)
         meet(server, in, &hd);

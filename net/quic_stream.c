@@ -315,5 +315,7 @@ void quic_stream_begin(struct quic_stream *s, int64_t id)
 
 bool quic_is_stream(const struct mux *m, const struct stream *s)
 {
-    return s->ops == &ops && &((const struct quic_stream *)(const void *)s)->m->mux == m;
+    const struct quic_conn *its =
+        s->ops == &ops ? ((const struct quic_stream *)(const void *)s)->m : NULL;
+    return its && &its->mux == m;
 }

@@ -47,7 +47,7 @@ TEST(quic_path_hops_under_load)
     begin_bulk(false, 30 << 20);
     for (int i = 1; i <= 10; i++) {
         QRIG_UNTIL(&r, r.a.talks[0]->got >= (uint64_t)i << 20);
-        CHECK_INT(quic_hop(r.a.m), 0);
+        CHECK_INT(quic_hop(r.a.m, NULL), 0);
     }
     QRIG_UNTIL(&r, quic_path_good(r.a.m));
     end_bulk(30 << 20);
@@ -58,7 +58,7 @@ TEST(quic_path_roams_under_load)
     begin_bulk(false, 60 << 20);
     for (int i = 1; i <= 20; i++) {
         QRIG_UNTIL(&r, r.a.talks[0]->got >= (uint64_t)i << 20);
-        CHECK_INT(quic_roam(r.a.m), 0);
+        CHECK_INT(quic_roam(r.a.m, NULL), 0);
     }
     end_bulk(60 << 20);
 }
@@ -70,12 +70,138 @@ TEST(quic_path_roams_while_it_is_cut)
     QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
     r.relay.cut = true;
     for (int i = 0; i < 20; i++) {
-        CHECK_INT(quic_roam(r.a.m), 0);
+        CHECK_INT(quic_roam(r.a.m, NULL), 0);
         qrig_idle(&r, 20);
     }
     CHECK(!quic_path_good(r.a.m));
     r.relay.cut = false;
     quic_probe(r.a.m);
+    end_bulk(8 << 20);
+}
+
+/* Another address of the server's. */
+static struct quic_addr server_at(const char *text)
+{
+    struct quic_addr a = {.len = sizeof(a.in)};
+    bool six = inet_pton(AF_INET, text, &a.in.sin_addr) != 1;
+    uint16_t port = htons(quic_server_port(r.server));
+    if (six) {
+        a = (struct quic_addr){.len = sizeof(a.in6)};
+        a.in6.sin6_family = AF_INET6;
+        a.in6.sin6_port = port;
+        inet_pton(AF_INET6, text, &a.in6.sin6_addr);
+    } else {
+        a.in.sin_family = AF_INET;
+        a.in.sin_port = port;
+    }
+    return a;
+}
+
+static bool speaks_to(const struct quic_addr *a)
+{
+    struct quic_addr now = quic_peer(r.a.m);
+    return quic_addr_equal(&now, a);
+}
+
+/* Each in turn, more often than there are connection ids, and both families. */
+static void change_addresses(int (*change)(struct mux *m, const struct quic_addr *remote))
+{
+    static const char *const texts[] = {"127.0.0.2", "::1", "127.0.0.3", "127.0.0.1", "::1"};
+    begin_bulk(false, 40 << 20);
+    for (uint64_t i = 1; i <= 15; i++) {
+        struct quic_addr next = server_at(texts[i % 5]);
+        QRIG_UNTIL(&r, r.a.talks[0]->got >= i << 20 && quic_path_good(r.a.m));
+        CHECK_INT(change(r.a.m, &next), 0);
+        CHECK(!quic_path_good(r.a.m));
+        CHECK(speaks_to(&next));
+    }
+    QRIG_UNTIL(&r, quic_path_good(r.a.m));
+    end_bulk(40 << 20);
+}
+
+TEST(quic_path_hops_to_other_addresses)
+{
+    change_addresses(quic_hop);
+}
+
+TEST(quic_path_roams_to_other_addresses)
+{
+    change_addresses(quic_roam);
+}
+
+/* The address that was spoken to is dead for good, and so is the first one that is tried. */
+static void leave_dead_address(int (*change)(struct mux *m, const struct quic_addr *remote),
+                               const char *text)
+{
+    struct quic_addr dead, alive;
+    begin_bulk(true, 8 << 20);
+    dead = quic_peer(r.a.m);
+    alive = server_at(text);
+    QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
+    r.relay.cut = true;
+    for (int i = 0; i < 20; i++) {
+        CHECK_INT(change(r.a.m, i % 2 ? NULL : &dead), 0);
+        qrig_idle(&r, 10);
+    }
+    CHECK(!quic_path_good(r.a.m));
+    CHECK_INT(change(r.a.m, &alive), 0);
+    QRIG_UNTIL(&r, quic_path_good(r.a.m));
+    CHECK(speaks_to(&alive));
+    end_bulk(8 << 20);
+}
+
+TEST(quic_path_hops_off_a_dead_address)
+{
+    leave_dead_address(quic_hop, "127.0.0.2");
+    leave_dead_address(quic_hop, "::1");
+}
+
+TEST(quic_path_roams_off_a_dead_address)
+{
+    leave_dead_address(quic_roam, "127.0.0.2");
+    leave_dead_address(quic_roam, "::1");
+}
+
+/* What the peer sent to the last socket counts, but says nothing of the path in use. */
+TEST(quic_path_late_packets_count)
+{
+    begin_bulk(true, 8 << 20);
+    struct quic_addr nobody = server_at("127.0.0.9");
+    nobody.in.sin_port = htons(9);
+    QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
+    uint64_t got = r.a.talks[0]->got;
+    CHECK_INT(quic_hop(r.a.m, &nobody), 0);
+    QRIG_UNTIL(&r, r.a.talks[0]->got > got);
+    CHECK(!quic_path_good(r.a.m));
+    CHECK_INT(quic_hop(r.a.m, &r.target.remote), 0);
+    end_bulk(8 << 20);
+}
+
+TEST(quic_path_hops_nowhere)
+{
+    struct quic_addr odd = {.len = sizeof(odd.in)};
+    odd.sa.sa_family = 99;
+    begin_bulk(false, 8 << 20);
+    CHECK_INT(quic_hop(r.a.m, &odd), -1);
+    CHECK_INT(errno, EAFNOSUPPORT);
+    CHECK(speaks_to(&r.target.remote));
+    end_bulk(8 << 20);
+}
+
+/* Packets with the right names and keys, from an address that is not the peer's. */
+TEST(quic_path_strange_source)
+{
+    begin_bulk(true, 8 << 20);
+    QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
+    int front = r.relay.front, other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    uint64_t passed = r.relay.to_client;
+    r.relay.front = other;
+    qrig_idle(&r, 300);
+    CHECK(r.relay.to_client > passed);
+    CHECK(quic_silence_ms(r.a.m) >= 100);
+    r.relay.front = front;
+    quic_probe(r.a.m);
+    close(other);
     end_bulk(8 << 20);
 }
 
