@@ -30,7 +30,7 @@ uint64_t quic_rtt_us(const struct mux *mux)
 
 uint64_t quic_silence_ms(const struct mux *mux)
 {
-    return loop_now_ms(look(mux)->loop) - look(mux)->heard_ms;
+    return (quic_now() - look(mux)->heard) / NGTCP2_MILLISECONDS;
 }
 
 bool quic_waiting(const struct mux *mux)

@@ -19,11 +19,13 @@
 
 static const uint16_t payloads[] = {1252, 1392, 1452, 1472, 8952, 16336};
 
+uint64_t quic_clock_ahead_ns;
+
 uint64_t quic_now(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * NGTCP2_SECONDS + (uint64_t)ts.tv_nsec;
+    return (uint64_t)ts.tv_sec * NGTCP2_SECONDS + (uint64_t)ts.tv_nsec + quic_clock_ahead_ns;
 }
 
 /* One open file an agent would be one too many for most; lines are few. */
@@ -72,7 +74,6 @@ static void leave(struct quic_conn *m)
         free(note);
     }
     free(m->pending_data);
-    free(m->last);
     loop_reap(m->loop, m, free);
 }
 
@@ -159,8 +160,8 @@ static ngtcp2_addr name_of(const struct quic_addr *a)
 
 static void heard(struct quic_conn *m, bool current)
 {
-    uint64_t now = loop_now_ms(m->loop), silence = now - m->heard_ms;
-    m->heard_ms = now;
+    uint64_t silence = quic_silence_ms(&m->mux);
+    m->heard = quic_now();
     m->path_good |= current;
     quic_conn_wake(m);
     if (silence < SILENCE_MS || m->state != QUIC_UP)
@@ -380,7 +381,7 @@ struct quic_conn *quic_conn_new(struct loop *loop, const struct quic_conn_config
     m->over = config->over;
     m->server = config->header != NULL;
     m->next_remote = m->server ? 0 : 1;
-    m->heard_ms = loop_now_ms(loop);
+    m->heard = quic_now();
     m->notes_end = &m->notes;
     memcpy(m->token_key, config->token_key, sizeof(m->token_key));
     list_init(&m->streams);

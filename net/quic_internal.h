@@ -55,9 +55,8 @@ struct quic_conn {
     bool server, away;
     bool say_close; /* when it leaves */
     bool probe_due;
-    uint64_t heard_ms;
+    uint64_t heard; /* quic_now() then */
     bool path_good;
-    uint64_t packets;          /* sent */
     struct list_node peers;    /* the server's */
     struct quic_route *routes; /* of it */
     struct quic_way *ways;     /* of it, too */
@@ -75,8 +74,6 @@ struct quic_conn {
 
     struct quic_batch pending; /* what the socket did not take; its data is allocated */
     uint8_t *pending_data;
-    uint8_t *last; /* [last_len] the last packet sent that wants an answer, for quic_probe() */
-    size_t last_len;
 
     struct loop_task flush, tell_down;
     struct loop_timer expiry, sweep;
@@ -89,6 +86,7 @@ static inline struct quic_conn *quic_conn_of(struct mux *m)
 
 /* ---- quic_conn.c ---- */
 uint64_t quic_now(void); /* ngtcp2's time: CLOCK_MONOTONIC, nanoseconds */
+extern uint64_t quic_clock_ahead_ns; /* of it; tests let hours pass */
 struct quic_conn_config {
     const struct quic_link_ops *link;
     void *over;

@@ -14,7 +14,6 @@
 #define SLICE_ALONE (64u * 1024)
 #define BATCHES     8 /* in one turn of the loop */
 #define SPANS       16
-#define LAST_MAX    1500
 
 /* ---- what streams have to say ---- */
 
@@ -62,7 +61,6 @@ struct maker {
     ngtcp2_tstamp ts;
     struct quic_stream *turn; /* whose slice it is */
     size_t left;              /* of the slice */
-    bool said;                /* the packet has more in it than acknowledgements */
 };
 
 static void drop_note(struct quic_conn *m)
@@ -86,7 +84,6 @@ static ngtcp2_ssize write_note(struct maker *k)
     bool useless = n == NGTCP2_ERR_INVALID_STATE || n == NGTCP2_ERR_INVALID_ARGUMENT;
     if (accepted || useless)
         drop_note(k->m);
-    k->said |= accepted != 0;
     return useless ? NGTCP2_ERR_WRITE_MORE : n;
 }
 
@@ -132,7 +129,6 @@ static ngtcp2_ssize write_stream(struct maker *k, struct quic_stream *s)
         ngtcp2_conn_writev_stream(k->m->conn, &k->path.path, &k->info, k->dest, k->cap, &took,
                                   flags, s->id, n ? vec : NULL, n, k->ts);
     if (took >= 0) {
-        k->said = true;
         quic_stream_sent(s, (size_t)took, fin && (size_t)took == len);
         count_slice(k, s, (size_t)took);
     } else if (written == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
@@ -151,7 +147,6 @@ static bool goes_on(ngtcp2_ssize n)
 static ngtcp2_ssize make_packet(struct maker *k)
 {
     ngtcp2_ssize n = NGTCP2_ERR_WRITE_MORE;
-    k->said = false;
     while (k->m->notes && goes_on(n))
         n = write_note(k);
     while (goes_on(n)) {
@@ -180,16 +175,6 @@ static struct quic_addr addr_of(const ngtcp2_addr *a)
 static bool same_way(const ngtcp2_path_storage *a, const ngtcp2_path_storage *b)
 {
     return ngtcp2_path_eq(&a->path, &b->path);
-}
-
-static void keep_last(struct quic_conn *m, const uint8_t *p, size_t len)
-{
-    if (len > LAST_MAX)
-        return;
-    if (!m->last)
-        m->last = xmalloc(LAST_MAX);
-    memcpy(m->last, p, len);
-    m->last_len = len;
 }
 
 struct batch {
@@ -267,9 +252,6 @@ static enum made send_some(struct quic_conn *m, int *error)
         if (n <= 0)
             return !send_batch(m, &b) ? MADE_FULL : n < 0 ? MADE_ERROR : MADE_ALL;
         size_t len = (size_t)n;
-        m->packets++;
-        if (k.said || len >= 1200)
-            keep_last(m, k.dest, len);
         if (!fits(&b, &k, len)) {
             struct batch apart = {.out = {.data = k.dest}};
             add(&apart, &k, len);
@@ -283,22 +265,16 @@ static enum made send_some(struct quic_conn *m, int *error)
     }
 }
 
-/* A keep-alive that is due goes out whatever the probe timer says, if the congestion window has
- * room. If not, the last packet goes again: a peer that had it would have acknowledged it. */
+/* What is in flight goes again, whatever the probe timer and the congestion window say; if nothing
+ * is, a keep-alive that is due. */
 static enum made send_probe(struct quic_conn *m, int *error)
 {
-    uint64_t before = m->packets;
     m->probe_due = false;
+    ngtcp2_conn_probe(m->conn);
     ngtcp2_conn_set_keep_alive_timeout(m->conn, 1);
     enum made made = send_some(m, error);
     ngtcp2_conn_set_keep_alive_timeout(m->conn, UINT64_MAX);
-    if (made != MADE_ALL || m->packets != before || !m->last_len)
-        return made;
-    const ngtcp2_path *path = ngtcp2_conn_get_path(m->conn);
-    struct batch b = {.out = {.data = m->last, .len = m->last_len, .segment = m->last_len}, .n = 1};
-    ngtcp2_path_storage_zero(&b.path);
-    ngtcp2_path_copy(&b.path.path, path);
-    return send_batch(m, &b) ? MADE_ALL : MADE_FULL;
+    return made;
 }
 
 void quic_conn_flush(struct quic_conn *m)

@@ -9,64 +9,40 @@
 
 static struct qrig r;
 
-static void begin_bulk(bool relayed, uint64_t len)
-{
-    qrig_begin(&r, relayed);
-    qrig_connect(&r);
-    qtalk_pump(qrig_open(&r.a), len, true);
-    QRIG_UNTIL(&r, r.b.n == 1);
-    qtalk_pump(r.b.talks[0], len, true);
-}
-
-static bool bulk_over(void)
-{
-    return r.a.talks[0]->eof && r.b.talks[0]->eof;
-}
-
-static void end_bulk(uint64_t len)
-{
-    QRIG_UNTIL(&r, bulk_over());
-    CHECK_INT(r.a.talks[0]->got, len);
-    CHECK_INT(r.b.talks[0]->got, len);
-    CHECK(!r.a.talks[0]->wrong && !r.b.talks[0]->wrong);
-    CHECK(!r.a.downs && !r.b.downs);
-    qrig_end(&r);
-}
-
 TEST(quic_path_loses_doubles_and_reorders)
 {
-    begin_bulk(true, 4 << 20);
+    qrig_bulk(&r, true, 4 << 20);
     r.relay.lose = 20;
     r.relay.twice = 30;
     r.relay.later = 50;
-    end_bulk(4 << 20);
+    qrig_bulk_end(&r, 4 << 20);
 }
 
 TEST(quic_path_hops_under_load)
 {
-    begin_bulk(false, 30 << 20);
+    qrig_bulk(&r, false, 30 << 20);
     for (int i = 1; i <= 10; i++) {
         QRIG_UNTIL(&r, r.a.talks[0]->got >= (uint64_t)i << 20);
         CHECK_INT(quic_hop(r.a.m, NULL), 0);
     }
     QRIG_UNTIL(&r, quic_path_good(r.a.m));
-    end_bulk(30 << 20);
+    qrig_bulk_end(&r, 30 << 20);
 }
 
 TEST(quic_path_roams_under_load)
 {
-    begin_bulk(false, 60 << 20);
+    qrig_bulk(&r, false, 60 << 20);
     for (int i = 1; i <= 20; i++) {
         QRIG_UNTIL(&r, r.a.talks[0]->got >= (uint64_t)i << 20);
         CHECK_INT(quic_roam(r.a.m, NULL), 0);
     }
-    end_bulk(60 << 20);
+    qrig_bulk_end(&r, 60 << 20);
 }
 
 /* More often than there are connection ids, while nothing gets through. */
 TEST(quic_path_roams_while_it_is_cut)
 {
-    begin_bulk(true, 8 << 20);
+    qrig_bulk(&r, true, 8 << 20);
     QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
     r.relay.cut = true;
     for (int i = 0; i < 20; i++) {
@@ -76,7 +52,7 @@ TEST(quic_path_roams_while_it_is_cut)
     CHECK(!quic_path_good(r.a.m));
     r.relay.cut = false;
     quic_probe(r.a.m);
-    end_bulk(8 << 20);
+    qrig_bulk_end(&r, 8 << 20);
 }
 
 /* Another address of the server's. */
@@ -107,7 +83,7 @@ static bool speaks_to(const struct quic_addr *a)
 static void change_addresses(int (*change)(struct mux *m, const struct quic_addr *remote))
 {
     static const char *const texts[] = {"127.0.0.2", "::1", "127.0.0.3", "127.0.0.1", "::1"};
-    begin_bulk(false, 40 << 20);
+    qrig_bulk(&r, false, 40 << 20);
     for (uint64_t i = 1; i <= 15; i++) {
         struct quic_addr next = server_at(texts[i % 5]);
         QRIG_UNTIL(&r, r.a.talks[0]->got >= i << 20 && quic_path_good(r.a.m));
@@ -116,7 +92,7 @@ static void change_addresses(int (*change)(struct mux *m, const struct quic_addr
         CHECK(speaks_to(&next));
     }
     QRIG_UNTIL(&r, quic_path_good(r.a.m));
-    end_bulk(40 << 20);
+    qrig_bulk_end(&r, 40 << 20);
 }
 
 TEST(quic_path_hops_to_other_addresses)
@@ -134,7 +110,7 @@ static void leave_dead_address(int (*change)(struct mux *m, const struct quic_ad
                                const char *text)
 {
     struct quic_addr dead, alive;
-    begin_bulk(true, 8 << 20);
+    qrig_bulk(&r, true, 8 << 20);
     dead = quic_peer(r.a.m);
     alive = server_at(text);
     QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
@@ -147,7 +123,7 @@ static void leave_dead_address(int (*change)(struct mux *m, const struct quic_ad
     CHECK_INT(change(r.a.m, &alive), 0);
     QRIG_UNTIL(&r, quic_path_good(r.a.m));
     CHECK(speaks_to(&alive));
-    end_bulk(8 << 20);
+    qrig_bulk_end(&r, 8 << 20);
 }
 
 TEST(quic_path_hops_off_a_dead_address)
@@ -165,7 +141,7 @@ TEST(quic_path_roams_off_a_dead_address)
 /* What the peer sent to the last socket counts, but says nothing of the path in use. */
 TEST(quic_path_late_packets_count)
 {
-    begin_bulk(true, 8 << 20);
+    qrig_bulk(&r, true, 8 << 20);
     struct quic_addr nobody = server_at("127.0.0.9");
     nobody.in.sin_port = htons(9);
     QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
@@ -174,24 +150,24 @@ TEST(quic_path_late_packets_count)
     QRIG_UNTIL(&r, r.a.talks[0]->got > got);
     CHECK(!quic_path_good(r.a.m));
     CHECK_INT(quic_hop(r.a.m, &r.target.remote), 0);
-    end_bulk(8 << 20);
+    qrig_bulk_end(&r, 8 << 20);
 }
 
 TEST(quic_path_hops_nowhere)
 {
     struct quic_addr odd = {.len = sizeof(odd.in)};
     odd.sa.sa_family = 99;
-    begin_bulk(false, 8 << 20);
+    qrig_bulk(&r, false, 8 << 20);
     CHECK_INT(quic_hop(r.a.m, &odd), -1);
     CHECK_INT(errno, EAFNOSUPPORT);
     CHECK(speaks_to(&r.target.remote));
-    end_bulk(8 << 20);
+    qrig_bulk_end(&r, 8 << 20);
 }
 
 /* Packets with the right names and keys, from an address that is not the peer's. */
 TEST(quic_path_strange_source)
 {
-    begin_bulk(true, 8 << 20);
+    qrig_bulk(&r, true, 8 << 20);
     QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
     int front = r.relay.front, other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     uint64_t passed = r.relay.to_client;
@@ -202,12 +178,12 @@ TEST(quic_path_strange_source)
     r.relay.front = front;
     quic_probe(r.a.m);
     close(other);
-    end_bulk(8 << 20);
+    qrig_bulk_end(&r, 8 << 20);
 }
 
 TEST(quic_path_cut_and_back)
 {
-    begin_bulk(true, 8 << 20);
+    qrig_bulk(&r, true, 8 << 20);
     QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
     r.relay.cut = true;
     qrig_idle(&r, 4000);
@@ -216,7 +192,7 @@ TEST(quic_path_cut_and_back)
     r.relay.cut = false;
     quic_probe(r.a.m);
     QRIG_UNTIL(&r, quic_silence_ms(r.a.m) < 1000);
-    end_bulk(8 << 20);
+    qrig_bulk_end(&r, 8 << 20);
 }
 
 TEST(quic_path_stranger_hears_nothing)

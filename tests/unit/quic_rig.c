@@ -204,7 +204,8 @@ static void pass(struct qrelay *y, bool front, const uint8_t *p, size_t len)
 
 static void relay_one(struct qrelay *y, bool front, const uint8_t *p, size_t len)
 {
-    if (y->cut || chance(y, y->lose))
+    bool lost = y->cut || (y->mute && !front) || (y->most && len > y->most);
+    if (lost || chance(y, y->lose))
         return;
     if (!y->held_len && len <= sizeof(y->held) && chance(y, y->later)) {
         memcpy(y->held, p, len);
@@ -335,4 +336,28 @@ void qrig_end(struct qrig *r)
     }
     loop_turn(r->loop, 0);
     loop_free(r->loop);
+}
+
+void qrig_bulk(struct qrig *r, bool relayed, uint64_t len)
+{
+    qrig_begin(r, relayed);
+    qrig_connect(r);
+    qtalk_pump(qrig_open(&r->a), len, true);
+    QRIG_UNTIL(r, r->b.n == 1);
+    qtalk_pump(r->b.talks[0], len, true);
+}
+
+bool qrig_bulk_over(const struct qrig *r)
+{
+    return r->a.talks[0]->eof && r->b.talks[0]->eof;
+}
+
+void qrig_bulk_end(struct qrig *r, uint64_t len)
+{
+    QRIG_UNTIL(r, qrig_bulk_over(r));
+    CHECK_INT(r->a.talks[0]->got, len);
+    CHECK_INT(r->b.talks[0]->got, len);
+    CHECK(!r->a.talks[0]->wrong && !r->b.talks[0]->wrong);
+    CHECK(!r->a.downs && !r->b.downs);
+    qrig_end(r);
 }

@@ -38,7 +38,8 @@ struct qrelay {
     struct quic_addr client, server;
     uint64_t seed;
     unsigned lose, twice, later;
-    bool cut;
+    size_t most;                   /* bytes of a datagram that passes; 0: any */
+    bool cut, mute;                /* nothing passes; nothing reaches the client */
     uint64_t to_client, to_server; /* bytes passed on */
     uint8_t held[2048];
     size_t held_len;
@@ -70,6 +71,11 @@ bool qrig_turn(struct qrig *r);
     } while (0)
 /* Some milliseconds of turns, whatever happens. */
 void qrig_idle(struct qrig *r, unsigned ms);
+
+/* Both ends, and `len` bytes each way on one stream. */
+void qrig_bulk(struct qrig *r, bool relayed, uint64_t len);
+bool qrig_bulk_over(const struct qrig *r);
+void qrig_bulk_end(struct qrig *r, uint64_t len); /* awaits it, every byte once and in order */
 
 struct qtalk *qrig_open(struct qside *side);
 void qtalk_pump(struct qtalk *t, uint64_t goal, bool fin);

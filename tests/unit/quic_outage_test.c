@@ -1,0 +1,111 @@
+/* QUIC over paths that are dead for minutes, or turn out to take less. */
+#include "net/quic_internal.h"
+#include "tests/unit/quic_rig.h"
+
+static struct qrig r;
+
+/* ---- outages of minutes, in no time ---- */
+
+/* How long the probe timer of a connection will wait, in seconds. */
+static uint64_t wait_of(struct mux *m)
+{
+    ngtcp2_tstamp at = ngtcp2_conn_get_expiry(quic_conn_of(m)->conn), now = quic_now();
+    return at == UINT64_MAX ? 0 : at > now ? (at - now) / NGTCP2_SECONDS : 0;
+}
+
+/* To the time at which one of the two has something to do. */
+static void skip(void)
+{
+    struct quic_conn *ends[] = {quic_conn_of(r.a.m), quic_conn_of(r.b.m)};
+    ngtcp2_tstamp a = ngtcp2_conn_get_expiry(ends[0]->conn);
+    ngtcp2_tstamp b = ngtcp2_conn_get_expiry(ends[1]->conn), now = quic_now();
+    ngtcp2_tstamp first = a < b ? a : b;
+    if (first > now)
+        quic_clock_ahead_ns += first - now;
+    quic_conn_wake(ends[0]);
+    quic_conn_wake(ends[1]);
+    loop_turn(r.loop, 10);
+    loop_turn(r.loop, 0);
+}
+
+#define LONG 200 /* seconds: more than a test may take */
+
+static void long_outage(void)
+{
+    while ((wait_of(r.a.m) < LONG || wait_of(r.b.m) < LONG) && qrig_turn(&r))
+        skip();
+    CHECK(wait_of(r.a.m) >= LONG);
+    CHECK(wait_of(r.b.m) >= LONG);
+}
+
+/* Both windows are full, both probe timers far off: one probe wakes both ends. */
+TEST(quic_outage_probe_after_a_long_outage)
+{
+    for (int i = 0; i < 2; i++) {
+        qrig_bulk(&r, true, 8 << 20);
+        QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
+        r.relay.cut = true;
+        long_outage();
+        CHECK(quic_silence_ms(r.a.m) > 200000);
+        r.relay.cut = false;
+        quic_probe(i ? r.a.m : r.b.m);
+        qrig_bulk_end(&r, 8 << 20);
+    }
+}
+
+/* The client is told after the outage of what the server had before. */
+TEST(quic_outage_late_ack_is_no_rtt)
+{
+    qrig_bulk(&r, true, 8 << 20);
+    QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
+    r.relay.mute = true;
+    long_outage();
+    quic_clock_ahead_ns += 100 * NGTCP2_SECONDS;
+    r.relay.mute = false;
+    quic_probe(r.b.m);
+    while (quic_silence_ms(r.a.m) > 50000 && qrig_turn(&r))
+        continue;
+    CHECK(quic_rtt_us(r.a.m) < 5000000);
+    qrig_bulk_end(&r, 8 << 20);
+}
+
+/* ---- paths that take only so much ---- */
+
+static void narrow(void)
+{
+    qrig_bulk(&r, true, 8 << 20);
+    QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20 && r.b.talks[0]->got >= 1 << 20);
+    QRIG_UNTIL(&r, quic_datagram_max(r.a.m) > 1400 && quic_datagram_max(r.b.m) > 1400);
+    r.relay.most = 1300;
+}
+
+TEST(quic_outage_becomes_narrow)
+{
+    narrow();
+    qrig_bulk_end(&r, 8 << 20);
+}
+
+/* Small packets go back and forth, so that no probe timer ever expires. */
+TEST(quic_outage_becomes_narrow_for_large_packets)
+{
+    narrow();
+    r.b.echo = true;
+    struct qtalk *ping = qrig_open(&r.a);
+    while (!qrig_bulk_over(&r) && qrig_turn(&r))
+        if (ping->got == ping->goal)
+            qtalk_pump(ping, ping->goal + 1, false);
+    qrig_bulk_end(&r, 8 << 20);
+}
+
+/* From a path that takes more: both ends begin to search anew. */
+TEST(quic_outage_hops_to_a_narrow_path)
+{
+    for (int i = 0; i < 2; i++) {
+        narrow();
+        CHECK_INT((i ? quic_hop : quic_roam)(r.a.m, NULL), 0);
+        QRIG_UNTIL(&r, quic_path_good(r.a.m));
+        CHECK(quic_datagram_max(r.a.m) < 1300);
+        QRIG_UNTIL(&r, quic_datagram_max(r.b.m) < 1300);
+        qrig_bulk_end(&r, 8 << 20);
+    }
+}
