@@ -10,7 +10,12 @@
  *
  * down(): 0 when the peer ended it in order; EACCES: the keys differ, or the peer refused;
  * ETIMEDOUT: no answer to the handshake; EPROTO; ECONNRESET. quic_server_free() lets its muxes
- * go down with ECONNABORTED. go_away() is not told to the peer: its new streams are reset. */
+ * go down with ECONNABORTED.
+ *
+ * An orderly end: mux_go_away(), which is not told to the peer: its new streams are reset. Close
+ * the streams, and await drained(), for as long as there is hope. mux_free() sends what the
+ * congestion window allows, then one CONNECTION_CLOSE, and never again: what of all that gets lost
+ * is lost, and a peer that missed it only hears silence. */
 #ifndef NET_QUIC_H
 #define NET_QUIC_H
 
@@ -27,6 +32,9 @@ struct quic_events {
     void (*up)(void *arg); /* client: the handshake has ended */
     /* The peer spoke after a second of silence or more; NULL is fine. */
     void (*heard)(void *arg);
+    /* After mux_go_away(), once: no stream is left, and the peer has all that was said. NULL is
+     * fine. */
+    void (*drained)(void *arg);
     /* A datagram of the peer's; NULL: they are dropped. */
     void (*datagram)(void *arg, const uint8_t *data, size_t len);
 };

@@ -61,6 +61,7 @@ static void leave(struct quic_conn *m)
 {
     loop_task_del(&m->flush);
     loop_task_del(&m->tell_down);
+    loop_task_del(&m->tell_drained);
     loop_timer_del(&m->expiry);
     loop_timer_del(&m->sweep);
     if (m->say_close)
@@ -219,9 +220,27 @@ static void flush(void *arg)
     quic_conn_flush(arg);
 }
 
+/* As long as ngtcp2 has a plan, something may be unsaid that is not in flight just now. */
+static void see_drained(struct quic_conn *m, bool plans)
+{
+    if (!m->away || m->drained || m->count || m->notes || plans || m->state != QUIC_UP ||
+        quic_waiting(&m->mux))
+        return;
+    m->drained = true;
+    loop_task_post(&m->tell_drained);
+}
+
+static void tell_drained(void *arg)
+{
+    const struct quic_conn *m = arg;
+    if (m->state == QUIC_UP && m->mux.events && m->events->drained)
+        m->events->drained(m->mux.arg);
+}
+
 void quic_conn_schedule_expiry(struct quic_conn *m)
 {
     ngtcp2_tstamp at = ngtcp2_conn_get_expiry(m->conn), now = quic_now();
+    see_drained(m, at != UINT64_MAX);
     if (at == UINT64_MAX) {
         loop_timer_del(&m->expiry);
         return;
@@ -270,7 +289,9 @@ static struct stream *open_stream(struct mux *mux)
 
 static void go_away(struct mux *mux)
 {
-    quic_conn_of(mux)->away = true;
+    struct quic_conn *m = quic_conn_of(mux);
+    m->away = true;
+    quic_conn_wake(m);
 }
 
 static size_t count(const struct mux *mux)
@@ -391,6 +412,7 @@ struct quic_conn *quic_conn_new(struct loop *loop, const struct quic_conn_config
     list_init(&m->aborts);
     loop_task_init(loop, &m->flush, flush, m);
     loop_task_init(loop, &m->tell_down, tell_down, m);
+    loop_task_init(loop, &m->tell_drained, tell_drained, m);
     loop_timer_init(loop, &m->expiry, expire, m);
     loop_timer_init(loop, &m->sweep, sweep, m);
     if (new_conn(m, config, &scid))

@@ -53,7 +53,7 @@ struct quic_conn {
     unsigned busy;
     int error;
     bool server, away;
-    bool say_close; /* when it leaves */
+    bool say_close, drained; /* when it leaves; or has been told so */
     bool probe_due;
     uint64_t heard; /* quic_now() then */
     bool path_good;
@@ -75,7 +75,7 @@ struct quic_conn {
     struct quic_batch pending; /* what the socket did not take; its data is allocated */
     uint8_t *pending_data;
 
-    struct loop_task flush, tell_down;
+    struct loop_task flush, tell_down, tell_drained;
     struct loop_timer expiry, sweep;
 };
 
@@ -85,7 +85,7 @@ static inline struct quic_conn *quic_conn_of(struct mux *m)
 }
 
 /* ---- quic_conn.c ---- */
-uint64_t quic_now(void); /* ngtcp2's time: CLOCK_MONOTONIC, nanoseconds */
+uint64_t quic_now(void);             /* ngtcp2's time: CLOCK_MONOTONIC, nanoseconds */
 extern uint64_t quic_clock_ahead_ns; /* of it; tests let hours pass */
 struct quic_conn_config {
     const struct quic_link_ops *link;

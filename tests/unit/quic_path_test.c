@@ -261,6 +261,61 @@ TEST(quic_path_nobody_is_there)
     qrig_end(&r);
 }
 
+/* Streams that were closed in order lose nothing by the connection's end. */
+TEST(quic_path_drains_before_it_ends)
+{
+    qrig_begin(&r, true);
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups);
+    r.relay.lose = 100;
+    for (int i = 0; i < 20; i++) {
+        struct qtalk *t = qrig_open(&r.a);
+        qtalk_pump(t, 30000, true);
+        qtalk_close(t);
+    }
+    mux_go_away(r.a.m);
+    CHECK(mux_count(r.a.m) == 20);
+    QRIG_UNTIL(&r, r.a.drains);
+    CHECK_INT(mux_count(r.a.m), 0);
+    CHECK(!quic_waiting(r.a.m));
+    CHECK_INT(r.b.n, 20);
+    for (size_t i = 0; i < r.b.n; i++) {
+        CHECK_INT(r.b.talks[i]->got, 30000);
+        CHECK(r.b.talks[i]->eof && !r.b.talks[i]->error);
+    }
+    r.relay.lose = 0;
+    mux_free(r.a.m);
+    r.a.m = NULL;
+    QRIG_UNTIL(&r, r.b.downs);
+    CHECK_INT(r.b.down_error, 0);
+    qrig_end(&r);
+}
+
+TEST(quic_path_does_not_drain_while_it_is_used)
+{
+    uint8_t bytes[100] = {0};
+    qrig_begin(&r, true);
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups);
+    struct qtalk *t = qrig_open(&r.a);
+    qtalk_pump(t, 1000, false);
+    QRIG_UNTIL(&r, r.b.n == 1 && r.b.talks[0]->got == 1000);
+    mux_go_away(r.a.m);
+    qrig_idle(&r, 300);
+    CHECK_INT(r.a.drains, 0);
+    r.relay.cut = true;
+    qtalk_close(t);
+    CHECK_INT(quic_datagram_send(r.a.m, bytes, sizeof(bytes)), 0);
+    qrig_idle(&r, 300);
+    CHECK_INT(r.a.drains, 0);
+    r.relay.cut = false;
+    quic_probe(r.a.m);
+    QRIG_UNTIL(&r, r.a.drains);
+    CHECK(r.b.talks[0]->eof);
+    CHECK_INT(r.b.drains, 0);
+    qrig_end(&r);
+}
+
 /* ---- owners who free things inside callbacks ---- */
 
 static void free_side(struct qside *side)

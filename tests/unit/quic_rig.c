@@ -151,8 +151,16 @@ static void datagram(void *arg, const uint8_t *data, size_t len)
         side->on_datagram(side);
 }
 
-static const struct quic_events events = {
-    .mux = {.accepted = accepted, .down = down}, .up = up, .datagram = datagram};
+static void drained(void *arg)
+{
+    struct qside *side = arg;
+    side->drains++;
+}
+
+static const struct quic_events events = {.mux = {.accepted = accepted, .down = down},
+                                          .up = up,
+                                          .drained = drained,
+                                          .datagram = datagram};
 
 static void side_end(struct qside *side)
 {
