@@ -145,8 +145,10 @@ static void netlink_ready(void *arg, uint32_t events)
             break;
         }
     }
-    if (changed)
-        loop_timer_set(&w->together, TOGETHER_MS);
+    if (!changed)
+        return;
+    loop_timer_set(&w->together, TOGETHER_MS);
+    w->fn(w->arg, NETWATCH_STIRRED); /* which may free it */
 }
 
 static void tell_changed(void *arg)

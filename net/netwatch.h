@@ -8,13 +8,14 @@
 
 #include "core/loop.h"
 
-/* CHANGED: a link went up or down, an address or a default route came or went. */
-enum netwatch_event { NETWATCH_CHANGED, NETWATCH_WOKE };
+/* A link went up or down, an address or a default route came or went. STIRRED: just now, and
+ * more may follow; CHANGED: and it has settled. */
+enum netwatch_event { NETWATCH_STIRRED, NETWATCH_CHANGED, NETWATCH_WOKE };
 
 struct netwatch;
 typedef void netwatch_fn(void *arg, enum netwatch_event event);
-/* Changes that come together (a burst of addresses and routes) are told once, 200 ms after
- * the last. NULL with errno, where netlink is not to be had. */
+/* Of changes that come together (a burst of addresses and routes) CHANGED is told once, 200 ms
+ * after the last. NULL with errno, where netlink is not to be had. */
 struct netwatch *netwatch_new(struct loop *loop, netwatch_fn *fn, void *arg);
 void netwatch_free(struct netwatch *w); /* NULL is fine */
 
