@@ -15,6 +15,7 @@ struct agent {
     struct loop *loop;
     struct control *control;
     struct workload workload; /* of all its masters' requests */
+    struct quic_server *udp;  /* NULL: not wanted yet, or not to be had */
     struct client *clients;
     struct carrier *carriers; /* not yet with a session */
     struct report *reports;   /* being collected */

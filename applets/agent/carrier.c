@@ -74,6 +74,7 @@ static void on_hello(void *arg, struct stream *stream, const struct link_hello *
         c = client_new(agent, hello->session);
     note_addresses(c, k->connection);
     session_carry(c->session, stream, hello);
+    client_greet_again(c);
     forget(k);
 }
 

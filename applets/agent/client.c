@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "applets/agent/client.h"
+#include "applets/agent/udp.h"
 #include "applets/version.h"
 #include "core/bytes.h"
 #include "core/log.h"
@@ -35,13 +36,11 @@ static void acknowledge(struct client *c)
 {
     cleanup_free char *home = path_home();
     struct draft d = draft_of(MSG_HELLO_ACK);
-    struct json_node *addresses;
     draft_str(&d, "version", berth_version());
     draft_str(&d, "build", berth_build());
-    draft_int(&d, "udp_port", 0);
-    addresses = json_put_array(d.out, d.root, "addresses");
-    json_put_str(d.out, addresses, NULL, c->from);
-    json_put_str(d.out, addresses, NULL, c->to);
+    draft_int(&d, "udp_port", udp_port(c->agent));
+    udp_put_addresses(&d, c->to);
+    draft_str(&d, "peer", c->from);
     draft_str(&d, "user", getenv("USER"));
     draft_int(&d, "uid", geteuid());
     draft_str(&d, "home", home);
@@ -69,6 +68,7 @@ static const char *read_hello(struct client *c, const struct message *m)
     (void)json_get_bool(m->body, "auto", &scan);
     c->host = json_get_str(m->body, "host") ? xstrdup(json_get_str(m->body, "host")) : NULL;
     take_over(c, json_get_str(m->body, "takeover"));
+    udp_open(c->agent, m);
     c->greeted = true;
     if (scan)
         c->scan = auto_scan_new(c);
@@ -89,6 +89,12 @@ static void hello(struct client *c, const struct message *m)
     }
     acknowledge(c);
     log_note("a session of %s began", c->from ? c->from : "an unknown address");
+}
+
+void client_greet_again(struct client *c)
+{
+    if (c->greeted && !c->end_reason)
+        acknowledge(c);
 }
 
 /* --- the session's events -------------------------------------------------------------------- */
@@ -118,6 +124,24 @@ static void on_stream(void *arg, struct stream *s)
     service_serve(&c->service, s);
 }
 
+/* The session itself goes on over a stream of QUIC. */
+static void serve_attach(struct request *r)
+{
+    struct client *c = r->service->owner;
+    if (session_attach(c->session, r->stream)) {
+        request_detach(r);
+        request_end(r);
+    } else {
+        request_fail(r, ERR_INVALID_REQUEST, "not a stream that can carry the session");
+    }
+}
+
+static const struct service_row rows[] = {
+    SERVICE_ROWS,
+    {MSG_ATTACH, serve_attach},
+    {MSG_COUNT, NULL},
+};
+
 static void on_up(void *arg)
 {
     struct client *c = arg;
@@ -128,7 +152,7 @@ static void on_up(void *arg)
 static void on_down(void *arg, int error)
 {
     struct client *c = arg;
-    log_note("the carrier of a session is gone: %s", error ? strerror(error) : "closed");
+    log_note("a session's master is gone: %s", error ? strerror(error) : "closed");
     loop_timer_set(&c->grace, c->idle_ms);
     agent_count_masters(c->agent);
 }
@@ -157,6 +181,8 @@ struct client *client_new(struct agent *agent, const uint8_t id[static SESSION_L
     c->idle_ms = agent->idle_ms;
     c->session = session_new(agent->loop, SESSION_AGENT, id, &session_events, c);
     service_init(&c->service, agent->loop);
+    c->service.rows = rows;
+    c->service.owner = c;
     c->service.version = berth_version();
     c->service.workload = &agent->workload;
     loop_timer_init(agent->loop, &c->grace, on_grace, c);

@@ -43,6 +43,9 @@ void client_end(struct client *c, const char *reason);
 struct client *client_find(struct agent *agent, const uint8_t id[static SESSION_LEN]);
 void client_send_error(struct client *c, int64_t id, enum error_code code, const char *text);
 
+/* HelloAck again: what it says may be another now. */
+void client_greet_again(struct client *c);
+
 /* --- remote_listen.c: -R -------------------------------------------------------------------- */
 
 struct remote_listen {

@@ -7,6 +7,7 @@
 
 #include "applets/agent/client.h"
 #include "applets/agent/lock.h"
+#include "applets/agent/udp.h"
 #include "applets/service/logfile.h"
 #include "applets/version.h"
 #include "core/bytes.h"
@@ -174,6 +175,7 @@ static void serve(struct agent *agent)
     workload_fini(&agent->workload);
     report_end_all(agent);
     carrier_free_all(agent);
+    udp_close(agent);
     loop_timer_del(&agent->idle);
     control_free(agent->control);
 }

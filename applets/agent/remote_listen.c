@@ -57,7 +57,7 @@ static bool take_over(struct client *c, const struct target *bind)
 {
     bool taken = false;
     for (struct client *other = c->agent->clients; other; other = other->next) {
-        if (other == c || session_is_up(other->session))
+        if (other == c || session_is_sure(other->session))
             continue;
         for (struct remote_listen *l = other->listens; l; l = l->next) {
             if (!same_bind(l, bind))

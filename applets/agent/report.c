@@ -35,6 +35,7 @@ static void describe(struct report *r, const struct client *c, const char *state
                                      .from = c->from,
                                      .to = c->to,
                                      .state = state,
+                                     .transport = session_way_name(c->session),
                                      .id = session_id(c->session),
                                      .up_ms = now_ms - session_up_since_ms(c->session),
                                      .rtt_us = session_rtt_us(c->session)};

@@ -95,7 +95,7 @@ static void wait_for_session(struct forward *f, struct stream *local, const stru
 
 void forward_open(struct forward *f, struct stream *local, const struct target *target)
 {
-    if (f->master->state == MASTER_UP)
+    if (f->master->state == MASTER_UP && !f->master->wants_quic)
         open_now(f, local, target);
     else
         wait_for_session(f, local, target);

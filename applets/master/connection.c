@@ -26,8 +26,10 @@ static const char *const state_names[] = {
 _Static_assert(countof(state_names) == MASTER_STATES, "a name for each state");
 
 enum event {
-    EVENT_UP,       /* the session: a carrier works */
-    EVENT_DOWN,     /* the session: it does not any more */
+    EVENT_UP,       /* the session: it flows */
+    EVENT_DOWN,     /* the session: nothing works any more */
+    EVENT_MOVED,    /* the session: from ssh to QUIC, or back */
+    EVENT_LEFT,     /* the session: ssh does not carry it any more, QUIC does */
     EVENT_OVER,     /* the session: nothing can follow in it */
     EVENT_SSH_DOWN, /* `why` is ssh's reason */
     EVENT_LATE,     /* a try, a reason or a goodbye took too long */
@@ -39,6 +41,7 @@ enum event {
 
 static const char *const event_names[] = {
     [EVENT_UP] = "up",        [EVENT_DOWN] = "down",
+    [EVENT_MOVED] = "moved",  [EVENT_LEFT] = "left ssh",
     [EVENT_OVER] = "over",    [EVENT_SSH_DOWN] = "ssh down",
     [EVENT_LATE] = "late",    [EVENT_CHANGED] = "network changed",
     [EVENT_WOKE] = "woke up", [EVENT_STOP] = "stop",
@@ -161,25 +164,82 @@ static void ignore(struct master *m, const char *why)
     (void)why;
 }
 
+static void free_ssh(struct master *m)
+{
+    session_drop_carrier(m->session);
+    ssh_free(m->ssh);
+    m->ssh = NULL;
+}
+
+/* Over ssh it took so long to get there; QUIC has measured its round trip. */
+static unsigned long long way_ms(const struct master *m)
+{
+    return session_way(m->session) == SESSION_QUIC ? (session_rtt_us(m->session) + 500) / 1000
+                                                   : loop_now_ms(m->loop) - m->carried_ms;
+}
+
 static void go_up(struct master *m, const char *why)
 {
-    unsigned long long ms = loop_now_ms(m->loop) - m->carried_ms;
     (void)why;
-    log_note("%s: %s (ssh, %llu ms)", m->options->host,
-             m->state == MASTER_FIRST ? "connected" : "back", ms);
+    log_note("%s: %s (%s, %llu ms)", m->options->host,
+             m->state == MASTER_FIRST ? "connected" : "back", session_way_name(m->session),
+             way_ms(m));
     loop_timer_del(&m->limit);
+    loop_timer_del(&m->retry);
+    if (session_way(m->session) == SESSION_QUIC)
+        free_ssh(m);
     enter(m, MASTER_UP);
     if (m->greeted)
         m->backoff_ms = BACKOFF_FIRST_MS;
+    if (!m->wants_quic)
+        forward_flush(m);
+}
+
+static void begin_forwards(struct master *m)
+{
+    m->wants_quic = false;
+    forward_listen_all(m);
     forward_flush(m);
+}
+
+static void move(struct master *m, const char *why)
+{
+    bool quic = session_way(m->session) == SESSION_QUIC;
+    (void)why;
+    if (quic)
+        log_note("%s: on quic (%llu ms)", m->options->host, way_ms(m));
+    else
+        log_note("%s: UDP is silent, going on over ssh", m->options->host);
+    if (!session_has_quic(m->session))
+        promote_again(m);
+    if (quic && m->wants_quic)
+        begin_forwards(m);
+}
+
+static void leave_ssh(struct master *m, const char *why)
+{
+    (void)why;
+    log_note("%s: the ssh connection is gone, going on over quic", m->options->host);
+    free_ssh(m);
 }
 
 static void lose(struct master *m, const char *why)
 {
     (void)why;
+    if (!session_has_quic(m->session))
+        promote_again(m);
     log_note("%s: network lost, reconnecting", m->options->host);
     m->told_reason = false;
     wait_for_retry(m);
+}
+
+/* Where the session goes on over QUIC it has left ssh already. */
+static void lose_ssh(struct master *m, const char *why)
+{
+    if (session_is_up(m->session))
+        leave_ssh(m, why);
+    else
+        lose(m, why);
 }
 
 /* The carrier's end is seen before the reason that ssh prints. */
@@ -221,6 +281,7 @@ static void renew(struct master *m, const char *why)
     free(m->takeover);
     m->takeover = xstrdup(hex);
     m->greeted = false;
+    promote_stop(m);
     drop_carrier(m);
     forward_close_automatic(m);
     session_free(m->session);
@@ -250,6 +311,8 @@ static action *const actions[MASTER_STATES][EVENTS] = {
         {
             [EVENT_UP] = go_up,
             [EVENT_DOWN] = await_reason,
+            [EVENT_MOVED] = ignore,
+            [EVENT_LEFT] = ignore,
             [EVENT_OVER] = give_up_foreign,
             [EVENT_SSH_DOWN] = give_up,
             [EVENT_LATE] = give_up_late,
@@ -261,8 +324,10 @@ static action *const actions[MASTER_STATES][EVENTS] = {
         {
             [EVENT_UP] = ignore,
             [EVENT_DOWN] = lose,
+            [EVENT_MOVED] = move,
+            [EVENT_LEFT] = leave_ssh,
             [EVENT_OVER] = renew,
-            [EVENT_SSH_DOWN] = lose,
+            [EVENT_SSH_DOWN] = lose_ssh,
             [EVENT_LATE] = ignore,
             [EVENT_CHANGED] = probe,
             [EVENT_WOKE] = probe,
@@ -270,8 +335,10 @@ static action *const actions[MASTER_STATES][EVENTS] = {
         },
     [MASTER_WAITING] =
         {
-            [EVENT_UP] = ignore,
+            [EVENT_UP] = go_up, /* QUIC answers again */
             [EVENT_DOWN] = ignore,
+            [EVENT_MOVED] = ignore,
+            [EVENT_LEFT] = ignore,
             [EVENT_OVER] = renew, /* what was on its way when the carrier went */
             [EVENT_SSH_DOWN] = ignore,
             [EVENT_LATE] = ignore,
@@ -283,6 +350,8 @@ static action *const actions[MASTER_STATES][EVENTS] = {
         {
             [EVENT_UP] = go_up,
             [EVENT_DOWN] = await_reason,
+            [EVENT_MOVED] = ignore,
+            [EVENT_LEFT] = ignore,
             [EVENT_OVER] = renew,
             [EVENT_SSH_DOWN] = fail_again,
             [EVENT_LATE] = fail_again,
@@ -294,6 +363,8 @@ static action *const actions[MASTER_STATES][EVENTS] = {
         {
             [EVENT_UP] = ignore,
             [EVENT_DOWN] = finish,
+            [EVENT_MOVED] = ignore,
+            [EVENT_LEFT] = ignore,
             [EVENT_OVER] = finish,
             [EVENT_SSH_DOWN] = finish,
             [EVENT_LATE] = finish,
@@ -317,6 +388,11 @@ static void on_limit(void *arg)
 
 static void on_network(void *arg, enum netwatch_event event)
 {
+    struct master *m = arg;
+    session_network_changed(m->session, event == NETWATCH_WOKE);
+    if (event == NETWATCH_STIRRED)
+        return;
+    promote_try(m);
     happen(arg, event == NETWATCH_WOKE ? EVENT_WOKE : EVENT_CHANGED, NULL);
 }
 
@@ -332,29 +408,58 @@ static void on_down(void *arg, int error)
     happen(arg, EVENT_DOWN, error ? strerror(error) : NULL);
 }
 
+static void on_moved(void *arg)
+{
+    happen(arg, EVENT_MOVED, NULL);
+}
+
+static void on_left(void *arg)
+{
+    happen(arg, EVENT_LEFT, NULL);
+}
+
 static void on_over(void *arg, int error)
 {
     happen(arg, EVENT_OVER, error ? strerror(error) : NULL);
 }
 
-static void note_addresses(struct master *m, const struct message *ack)
+static void replace(char **text, const char *by)
 {
-    char **to[] = {&m->from, &m->to};
-    size_t i = 0;
-    for (struct json_iter it = json_iter(json_get(ack->body, "addresses"));
-         i < countof(to) && json_next(&it); i++) {
-        free(*to[i]);
-        *to[i] = json_str(it.value) ? xstrndup(json_str(it.value), ADDRESS_MAX) : NULL;
-    }
+    free(*text);
+    *text = by ? xstrndup(by, ADDRESS_MAX) : NULL;
 }
 
+static void note_addresses(struct master *m, const struct message *ack)
+{
+    struct json_iter addresses = json_iter(json_get(ack->body, "addresses"));
+    replace(&m->from, json_get_str(ack->body, "peer"));
+    replace(&m->to, json_next(&addresses) ? json_str(addresses.value) : NULL);
+}
+
+/* It comes again with each new ssh connection: the agent's addresses may be others by now. */
 static void hello_acknowledged(struct master *m, const struct message *ack)
 {
+    bool first = !m->greeted;
     note_addresses(m, ack);
     m->greeted = true;
     m->backoff_ms = BACKOFF_FIRST_MS;
+    promote_learn(m, ack);
+    if (!first)
+        return;
     remember_save(m);
-    forward_listen_all(m);
+    if (!m->wants_quic)
+        forward_listen_all(m);
+}
+
+void connection_udp_blocked(struct master *m)
+{
+    if (m->wants_quic)
+        give_up(m, "QUIC cannot be had (--transport quic)");
+    else if (m->promotion.port)
+        log_note("%s: UDP port %u does not get through: staying on ssh", m->options->host,
+                 m->promotion.port);
+    else
+        log_trace("%s: the agent has no UDP port", m->options->host);
 }
 
 static void end_by_agent(struct master *m, const struct message *said)
@@ -370,7 +475,7 @@ static void end_by_agent(struct master *m, const struct message *said)
 static void on_message(void *arg, const struct message *msg)
 {
     struct master *m = arg;
-    bool in_turn = m->greeted != (msg->type == MSG_HELLO_ACK) || msg->type == MSG_SHUTDOWN;
+    bool in_turn = m->greeted || msg->type == MSG_HELLO_ACK || msg->type == MSG_SHUTDOWN;
     if (!in_turn || m->state == MASTER_STOPPING) {
         log_trace("%s from the agent is passed over", message_name(msg->type));
         return;
@@ -396,33 +501,49 @@ static void on_stream(void *arg, struct stream *s)
         stream_reset(s);
 }
 
-static const struct session_events session_events = {
-    .up = on_up, .down = on_down, .over = on_over, .message = on_message, .stream = on_stream};
+static const struct session_events session_events = {.up = on_up,
+                                                     .down = on_down,
+                                                     .moved = on_moved,
+                                                     .left = on_left,
+                                                     .over = on_over,
+                                                     .message = on_message,
+                                                     .stream = on_stream};
 
 /* --- its life ------------------------------------------------------------------------------------------ */
 
+/* An empty list: none is wanted. */
+static void put_udp_ports(struct draft *d, const struct options *o)
+{
+    struct json_node *list = json_put_array(d->out, d->root, "udp_ports");
+    if (o->transport == TRANSPORT_SSH)
+        return;
+    json_put_int(d->out, list, NULL, o->udp_ports.first);
+    json_put_int(d->out, list, NULL, o->udp_ports.last);
+}
+
 static void begin_session(struct master *m)
 {
-    uint8_t id[SESSION_LEN], psk[PSK_LEN];
+    uint8_t id[SESSION_LEN];
     char hex[2 * PSK_LEN + 1];
     struct draft hello = draft_of(MSG_HELLO);
     key_random(id, sizeof id);
-    key_random(psk, sizeof psk);
+    key_random(m->psk, sizeof m->psk);
     m->session = session_new(m->loop, SESSION_MASTER, id, &session_events, m);
     m->greeted = false;
+    m->wants_quic = m->options->transport == TRANSPORT_QUIC;
     draft_str(&hello, "version", berth_version());
     draft_str(&hello, "build", berth_build());
     hex_encode(hex, id, sizeof id);
     draft_str(&hello, "session", hex);
-    hex_encode(hex, psk, sizeof psk);
+    hex_encode(hex, m->psk, sizeof m->psk);
     draft_str(&hello, "psk", hex);
     draft_str(&hello, "host", m->options->host);
     draft_str(&hello, "takeover", m->takeover);
     draft_int(&hello, "idle_timeout_secs", (int64_t)(m->options->idle_ms / 1000));
     draft_bool(&hello, "requests", !m->options->no_remote_requests);
     draft_bool(&hello, "auto", m->options->automatic);
+    put_udp_ports(&hello, m->options);
     session_send(m->session, &hello);
-    key_wipe(psk, sizeof psk);
     key_wipe(hex, sizeof hex);
 }
 
@@ -436,6 +557,7 @@ void connection_start(struct master *m)
         log_note("changes of the network cannot be watched (%s): reconnects go by the clock",
                  strerror(errno));
     begin_session(m);
+    promote_init(m);
     start_ssh(m);
 }
 
@@ -453,7 +575,9 @@ void connection_fini(struct master *m)
     loop_timer_del(&m->retry);
     loop_timer_del(&m->limit);
     netwatch_free(m->watch);
+    promote_fini(m);
     session_free(m->session);
+    key_wipe(m->psk, sizeof m->psk);
     ssh_free(m->ssh);
     free(m->takeover);
     free(m->from);

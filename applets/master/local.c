@@ -25,6 +25,7 @@ struct draft local_listing(struct master *m)
                                      .from = m->from,
                                      .to = m->to,
                                      .state = state_word(m),
+                                     .transport = session_way_name(m->session),
                                      .id = session_id(m->session),
                                      .up_ms = now_ms - session_up_since_ms(m->session),
                                      .rtt_us = session_rtt_us(m->session)};

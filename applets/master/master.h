@@ -7,6 +7,7 @@
 
 #include "applets/master/forward.h"
 #include "applets/master/options.h"
+#include "applets/master/promote.h"
 #include "applets/service/control.h"
 #include "applets/service/service.h"
 #include "applets/service/session.h"
@@ -32,11 +33,14 @@ struct master {
     /* connection.c */
     struct ssh *ssh;
     struct session *session;
+    uint8_t psk[PSK_LEN];       /* the session's */
+    struct promotion promotion; /* promote.c */
     struct netwatch *watch;
     struct loop_timer retry, limit;
     uint64_t backoff_ms, carried_ms, tried_ms;
     bool carried;     /* this ssh connection has come as far as the agent */
     bool greeted;     /* this session's HelloAck has come */
+    bool wants_quic;  /* --transport quic, and it has not come yet: nothing goes before */
     bool told_reason; /* of the present outage */
     char *takeover;   /* hex of a dead session whose ports are ours now; NULL: none */
     char *from, *to;  /* addresses, as the agent sees them */
@@ -60,6 +64,8 @@ void connection_start(struct master *m);
 /* Orderly: listeners closed, Shutdown said; the loop ends within 1 s. */
 void connection_stop(struct master *m, int exit_status);
 void connection_fini(struct master *m);
+/* There is no QUIC to be had: UDP does not get through, or the agent has no port. */
+void connection_udp_blocked(struct master *m);
 
 /* --- remote.c: what the agent asks ----------------------------------------------------------------- */
 

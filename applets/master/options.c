@@ -14,6 +14,7 @@ enum {
     OPT_DYNAMIC,
     OPT_AUTO,
     OPT_TRANSPORT,
+    OPT_UDP_PORTS,
     OPT_IDLE,
     OPT_NO_REQUESTS,
     OPT_NO_RESTORE,
@@ -29,6 +30,7 @@ static const struct opt table[] = {
     {'D', NULL, OPT_VALUE, OPT_DYNAMIC},
     {0, "auto", OPT_OPTIONAL, OPT_AUTO},
     {0, "transport", OPT_VALUE, OPT_TRANSPORT},
+    {0, "udp-ports", OPT_VALUE, OPT_UDP_PORTS},
     {0, "idle-timeout", OPT_VALUE, OPT_IDLE},
     {0, "no-remote-requests", OPT_FLAG, OPT_NO_REQUESTS},
     {0, "no-restore", OPT_FLAG, OPT_NO_RESTORE},
@@ -96,13 +98,25 @@ static int set_auto(struct options *o, const char *ports)
     return -1;
 }
 
-static int set_transport(const char *name)
+static int set_transport(struct options *o, const char *name)
 {
-    if (strcmp(name, "auto") == 0 || strcmp(name, "ssh") == 0)
+    static const char *const names[] = {
+        [TRANSPORT_AUTO] = "auto", [TRANSPORT_QUIC] = "quic", [TRANSPORT_SSH] = "ssh"};
+    for (size_t i = 0; i < countof(names); i++) {
+        if (strcmp(name, names[i]) != 0)
+            continue;
+        o->transport = (enum transport)i;
         return -1;
-    log_error(strcmp(name, "quic") == 0 ? "--transport %s: this version has ssh alone"
-                                        : "--transport %s: it is auto or ssh",
-              name);
+    }
+    log_error("--transport %s: it is auto, quic or ssh", name);
+    return 2;
+}
+
+static int set_udp_ports(struct options *o, const char *text)
+{
+    if (port_range_parse(&o->udp_ports, text) == 0)
+        return -1;
+    log_error("--udp-ports %s: give a range such as 40000-50000, from 1024 to 65535", text);
     return 2;
 }
 
@@ -132,7 +146,8 @@ static int take(struct options *o, int id, const char *value)
     case OPT_REMOTE: return add_spec(o, FORWARD_REMOTE, value);
     case OPT_DYNAMIC: return add_spec(o, FORWARD_DYNAMIC, value);
     case OPT_AUTO: return set_auto(o, value);
-    case OPT_TRANSPORT: return set_transport(value);
+    case OPT_TRANSPORT: return set_transport(o, value);
+    case OPT_UDP_PORTS: return set_udp_ports(o, value);
     case OPT_IDLE: return set_idle(o, value);
     case OPT_NO_REQUESTS: o->no_remote_requests = true; return -1;
     case OPT_NO_RESTORE: o->no_restore = true; return -1;
@@ -167,7 +182,9 @@ int options_parse(struct options *o, char **argv)
 {
     struct opts words = opts_of(table, argv);
     int id, status = -1;
-    *o = (struct options){.idle_ms = 10u * 60 * 1000, .ssh_args = xcalloc(1, sizeof(char *))};
+    *o = (struct options){.idle_ms = 10u * 60 * 1000,
+                          .udp_ports = {.first = 40000, .last = 50000},
+                          .ssh_args = xcalloc(1, sizeof(char *))};
     while (status < 0 && (id = opt_next(&words)) != OPT_END)
         status = take(o, id, words.value);
     if (status >= 0)

@@ -9,6 +9,8 @@
 #include "applets/master/port_set.h"
 #include "net/forward_spec.h"
 
+enum transport { TRANSPORT_AUTO, TRANSPORT_QUIC, TRANSPORT_SSH };
+
 struct options {
     char *host;                 /* [user@]host as typed */
     struct forward_spec *specs; /* -L, -R, -D in order */
@@ -16,6 +18,8 @@ struct options {
     bool automatic; /* --auto */
     struct port_set auto_ports;
     uint64_t idle_ms; /* --idle-timeout */
+    enum transport transport;
+    struct port_range udp_ports; /* where the agent looks for a port */
     bool no_remote_requests, no_restore, background, verbose;
     char **ssh_args; /* for ssh, NULL-terminated */
     size_t n_ssh_args;

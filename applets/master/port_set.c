@@ -8,7 +8,7 @@
 
 #define PORT_MIN 1024
 
-static int range_parse(struct port_range *r, char *text)
+static int parse(struct port_range *r, char *text)
 {
     r->excluded = *text == '!';
     char *first = text + r->excluded, *dash = strchr(first, '-');
@@ -17,6 +17,12 @@ static int range_parse(struct port_range *r, char *text)
     if (opt_port(first, &r->first) < 0 || opt_port(dash ? dash + 1 : first, &r->last) < 0)
         return -1;
     return r->first < PORT_MIN || r->first > r->last ? -1 : 0;
+}
+
+int port_range_parse(struct port_range *r, const char *text)
+{
+    cleanup_free char *copy = xstrdup(text);
+    return parse(r, copy) < 0 || r->excluded ? -1 : 0;
 }
 
 int port_set_parse(struct port_set *set, const char *text, const char **why)
@@ -29,7 +35,7 @@ int port_set_parse(struct port_set *set, const char *text, const char **why)
             *why = "more than 32 ranges";
             return -1;
         }
-        if (range_parse(&set->ranges[set->n++], word) < 0) {
+        if (parse(&set->ranges[set->n++], word) < 0) {
             *why = "ports are given as 3000-3999,8080,!3306, each from 1024 to 65535";
             return -1;
         }

@@ -18,6 +18,8 @@ struct port_set { /* zeroed: every port from 1024 up */
     size_t n;
 };
 
+/* One range, "3000-3999", or one port; 0 or -1. */
+int port_range_parse(struct port_range *r, const char *text);
 /* 0, or -1 with *why a static text. Ports below 1024 are refused. */
 int port_set_parse(struct port_set *set, const char *text, const char **why);
 /* Included by a range, or by there being only excluding ones, and excluded by none. */

@@ -32,7 +32,7 @@ struct json_node *listing_session(struct draft *d, struct json_node *sessions,
     json_put_str(d->out, node, "host", s->host);
     json_put_str(d->out, node, "from", s->from);
     json_put_str(d->out, node, "to", s->to);
-    json_put_str(d->out, node, "transport", "ssh");
+    json_put_str(d->out, node, "transport", s->transport);
     json_put_str(d->out, node, "state", s->state);
     json_put_int(d->out, node, "up_secs", (int64_t)(s->up_ms / 1000));
     json_put_int(d->out, node, "rtt_us", (int64_t)s->rtt_us);

@@ -25,6 +25,7 @@ struct listed_session {
     const char *host;      /* as the person named it; NULL: not known on this side */
     const char *from, *to; /* addresses; NULL: not known */
     const char *state;     /* "up", "waiting", "connecting" */
+    const char *transport; /* "quic", "ssh" */
     const uint8_t *id;     /* SESSION_LEN bytes */
     uint64_t up_ms, rtt_us;
 };

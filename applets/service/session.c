@@ -1,4 +1,4 @@
-#include "applets/service/session.h"
+#include "applets/service/session_state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,23 +7,6 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "net/yamux.h"
-
-struct session {
-    struct loop *loop;
-    enum session_side side;
-    uint8_t id[SESSION_LEN];
-    const struct session_events *events;
-    void *arg;
-    struct link *link;
-    struct mux *mux;
-    struct stream *control; /* the agent's is NULL until the master's has arrived */
-    struct frame_reader frames;
-    struct loop_timer silence;
-    uint64_t began_ms;
-    uint64_t ping, ping_us, rtt_us; /* number of the last Ping, and when it was sent */
-    unsigned unanswered;
-    bool over, freed;
-};
 
 static void end(struct session *s, int error)
 {
@@ -113,12 +96,57 @@ static void on_mux_down(void *arg, int error)
 
 static const struct mux_events mux_events = {.accepted = on_accepted, .down = on_mux_down};
 
+/* --- the way that new streams take -------------------------------------------------------- */
+
+static enum session_way best_way(const struct session *s)
+{
+    if (session_quic_alive(s))
+        return SESSION_QUIC;
+    return link_is_up(s->link) ? SESSION_SSH : SESSION_DOWN;
+}
+
+void session_reconsider(struct session *s, int error)
+{
+    enum session_way was = s->way;
+    if (s->over || s->freed)
+        return;
+    s->way = best_way(s);
+    if (s->way == was)
+        return;
+    if (was == SESSION_DOWN)
+        s->events->up(s->arg);
+    else if (s->way == SESSION_DOWN)
+        s->events->down(s->arg, error);
+    else if (s->events->moved)
+        s->events->moved(s->arg);
+}
+
+bool session_carry_by_quic(struct session *s)
+{
+    struct session_quic *q = session_quic_alive(s);
+    struct stream *carrier = q && s->side == SESSION_MASTER ? mux_open(q->mux) : NULL;
+    if (!carrier)
+        return false;
+    loop_timer_del(&s->silence);
+    message_send(carrier, MSG_ATTACH);
+    s->link_on_quic = true;
+    link_attach(s->link, carrier, NULL);
+    return true;
+}
+
 /* --- the link, and whether the other end lives --------------------------------------------- */
 
-static void drop(struct session *s, int error)
+/* What broke on QUIC is tried again by its pulse. */
+static void lose_carrier(struct session *s, int error)
 {
+    bool was_ssh = !s->link_on_quic;
+    s->link_on_quic = false;
     loop_timer_del(&s->silence);
-    s->events->down(s->arg, error);
+    if (was_ssh && session_quic_alive(s))
+        session_quic_probe(s->quic);
+    if (was_ssh && session_carry_by_quic(s) && s->events->left)
+        s->events->left(s->arg); /* which may free it */
+    session_reconsider(s, error);
 }
 
 static void on_silence(void *arg)
@@ -134,7 +162,7 @@ static void on_silence(void *arg)
     }
     if (s->unanswered == SESSION_PINGS) {
         link_detach(s->link);
-        drop(s, ETIMEDOUT);
+        lose_carrier(s, ETIMEDOUT);
         return;
     }
     session_probe(s);
@@ -150,11 +178,12 @@ static void on_link(void *arg, struct link *link, enum link_event event)
     switch (event) {
     case LINK_UP:
         s->unanswered = 0;
-        loop_timer_set(&s->silence, SESSION_SILENCE_MS);
+        if (!s->link_on_quic)
+            loop_timer_set(&s->silence, SESSION_SILENCE_MS);
         session_probe(s);
-        s->events->up(s->arg);
+        session_reconsider(s, 0);
         break;
-    case LINK_DOWN: drop(s, link_error(link)); break;
+    case LINK_DOWN: lose_carrier(s, link_error(link)); break;
     case LINK_LOST: end(s, ECONNRESET); break;
     }
 }
@@ -199,19 +228,35 @@ void session_free(struct session *s)
     stream_close(s->control);
     mux_free(s->mux);
     link_free(s->link);
+    session_quic_free_all(s);
     loop_reap(s->loop, s, release);
 }
 
 void session_carry(struct session *s, struct stream *carrier, const struct link_hello *hello)
 {
     loop_timer_del(&s->silence);
+    s->link_on_quic = false;
     link_attach(s->link, carrier, hello);
+}
+
+bool session_attach(struct session *s, struct stream *carrier)
+{
+    if (!s->quic || !quic_is_stream(s->quic->mux, carrier))
+        return false;
+    loop_timer_del(&s->silence);
+    s->link_on_quic = true;
+    link_attach(s->link, carrier, NULL);
+    return true;
 }
 
 void session_drop_carrier(struct session *s)
 {
+    if (s->link_on_quic)
+        return;
     loop_timer_del(&s->silence);
     link_detach(s->link);
+    if (!session_carry_by_quic(s))
+        s->way = SESSION_DOWN;
 }
 
 void session_send(struct session *s, struct draft *d)
@@ -224,7 +269,8 @@ void session_send(struct session *s, struct draft *d)
 
 struct stream *session_open(struct session *s)
 {
-    return mux_open(s->mux);
+    struct session_quic *q = session_quic_alive(s);
+    return mux_open(q ? q->mux : s->mux);
 }
 
 void session_probe(struct session *s)
@@ -235,9 +281,24 @@ void session_probe(struct session *s)
     send_number(s, MSG_PING, (int64_t)++s->ping);
 }
 
-bool session_is_up(const struct session *s)
+bool session_is_sure(const struct session *s)
 {
     return link_is_up(s->link);
+}
+
+enum session_way session_way(const struct session *s)
+{
+    return best_way(s);
+}
+
+const char *session_way_name(const struct session *s)
+{
+    return session_has_quic(s) && best_way(s) != SESSION_SSH ? "quic" : "ssh";
+}
+
+bool session_is_up(const struct session *s)
+{
+    return best_way(s) != SESSION_DOWN;
 }
 
 uint64_t session_up_since_ms(const struct session *s)
@@ -247,7 +308,8 @@ uint64_t session_up_since_ms(const struct session *s)
 
 uint64_t session_rtt_us(const struct session *s)
 {
-    return s->rtt_us;
+    const struct session_quic *q = session_quic_alive(s);
+    return q ? quic_rtt_us(q->mux) : s->rtt_us;
 }
 
 const uint8_t *session_id(const struct session *s)

@@ -45,6 +45,8 @@ def root_only(test):
 
 
 class TestCase(unittest.TestCase):
+    transport = "auto"  # of its masters
+
     def setUp(self):
         self.world = _world
         self.berth_path = _world.berth
@@ -115,7 +117,8 @@ class TestCase(unittest.TestCase):
 
     def master(self, user, *args, command=(), config=None, env=None):
         """`berth master ARGS HOST [-- COMMAND]`, just started."""
-        words = [self.berth_path, "master", "-F", config or self.ssh_config(user), *args, HOST]
+        words = [self.berth_path, "master", "-F", config or self.ssh_config(user), "--transport",
+                 self.transport, *args, HOST]
         return self.start(*words, *(["--", *command] if command else []), env=env)
 
     def connected(self, user, *args, **more):

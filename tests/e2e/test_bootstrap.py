@@ -120,6 +120,8 @@ class FirstContact(Bootstrap):
 class Terminal(Bootstrap):
     """A person sits in front of it."""
 
+    transport = "ssh"
+
     def on_terminal(self, user, *args, config=None, shell=()):
         """A master whose controlling terminal is a pty of ours: it, and the pty's near end. `shell` is
         what starts it, if anything."""
@@ -453,6 +455,8 @@ class Refusals(Bootstrap):
 
 
 class Reconnects(Bootstrap):
+    transport = "ssh"
+
     def test_asks_nothing_and_says_so_once(self):
         user = self.user()
         key = os.path.join(self.dir, "key")

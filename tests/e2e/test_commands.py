@@ -94,7 +94,9 @@ class Commands(TestCase):
                 (["master", "-D", "x", "h"], "-D x: "),
                 (["master", "--auto=80", "h"], "--auto=80: "),
                 (["master", "--auto=3000-2000", "h"], "--auto=3000-2000: "),
-                (["master", "--transport", "quic", "h"], "ssh alone"),
+                (["master", "--transport", "tcp", "h"], "auto, quic or ssh"),
+                (["master", "--udp-ports", "50000-40000", "h"], "range"),
+                (["master", "--udp-ports", "40000-50000x", "h"], "range"),
                 (["master", "--idle-timeout", "soon", "h"], "--idle-timeout soon: "),
                 (["master", "-d", "h", "--", "true"], "exclude"),
                 (["master", "h", "--"], "a command must follow"),
@@ -141,7 +143,7 @@ class Commands(TestCase):
             here, there = self.berth("list").stdout, a.run(self.berth_path, "list").stdout
         for text in (here, there):
             lines = text.splitlines()
-            self.assertRegex(lines[0], r"^Session: 127\.0\.0\.1 -> 127\.0\.0\.1   ssh   up \d+s   rtt [\d.]+ ms   "
+            self.assertRegex(lines[0], r"^Session: 127\.0\.0\.1 -> 127\.0\.0\.1   (ssh|quic)   up \d+s   rtt [\d.]+ ms   "
                                        r"testhost   id [0-9a-f]{8}$")
             self.assertRegex(lines[1], rf"^  -L 127\.0\.0\.1:{local} -> localhost:{echo.port} +ok +manual +1 open")
             self.assertRegex(lines[2], rf"^  -R 127\.0\.0\.1:{remote} -> 127\.0\.0\.1:{echo.port} +ok +manual +0 open")

@@ -182,7 +182,7 @@ class Ailing(Doctor):
 
     def test_socket_that_was_left_behind(self):
         user = self.user()
-        self.connected(user)
+        self.connected(user).kill()
         end(user.agents(), seconds=0)
         self.assert_check(self.examine(user), "agent socket", "ok", "was left behind")
 

@@ -49,6 +49,8 @@ def listener_of(port):
 
 
 class Resume(TestCase):
+    transport = "ssh"
+
     def setUp(self):
         super().setUp()
         self.host = self.sshd  # which starts it wherever it is not running

@@ -1,0 +1,206 @@
+#include "applets/master/promote.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "applets/master/master.h"
+#include "core/bytes.h"
+#include "core/log.h"
+#include "core/mem.h"
+
+#define AGAIN_MS 60000 /* from one vain try to the next */
+#define TRY_MS   5000  /* for a handshake */
+#define GONE_MS  1000  /* after a connection has ended, until the next try */
+
+static bool is_trying(const struct promotion *p)
+{
+    for (size_t i = 0; i < countof(p->attempts); i++)
+        if (p->attempts[i].mux)
+            return true;
+    return false;
+}
+
+static void end_attempts(struct promotion *p)
+{
+    for (size_t i = 0; i < countof(p->attempts); i++) {
+        mux_free(p->attempts[i].mux);
+        p->attempts[i].mux = NULL;
+    }
+}
+
+/* --- the race ------------------------------------------------------------------------------- */
+
+static void on_up(void *arg)
+{
+    struct attempt *won = arg;
+    struct master *m = won->master;
+    struct mux *mux = won->mux;
+    won->mux = NULL;
+    end_attempts(&m->promotion);
+    m->promotion.told = false;
+    loop_timer_set(&m->promotion.again, AGAIN_MS);
+    session_take_quic(m->session, mux);
+}
+
+static void on_down(void *arg, int error)
+{
+    struct attempt *a = arg;
+    struct master *m = a->master;
+    log_trace("%s: quic: %s", m->options->host, error ? strerror(error) : "closed");
+    mux_free(a->mux);
+    a->mux = NULL;
+    if (is_trying(&m->promotion))
+        return;
+    loop_timer_set(&m->promotion.again, AGAIN_MS);
+    if (!m->promotion.told)
+        connection_udp_blocked(m);
+    m->promotion.told = true;
+}
+
+static void refuse(void *arg, struct stream *s)
+{
+    (void)arg;
+    stream_reset(s); /* before its connection was taken */
+}
+
+static const struct quic_events attempt_events = {.mux = {.accepted = refuse, .down = on_down},
+                                                  .up = on_up};
+
+static void attempt(struct master *m, const struct quic_addr *place)
+{
+    struct promotion *p = &m->promotion;
+    struct quic_target to = {.remote = *place,
+                             .session = session_id(m->session),
+                             .psk = m->psk,
+                             .handshake_timeout_ms = TRY_MS};
+    size_t i = 0;
+    while (i < countof(p->attempts) && p->attempts[i].mux)
+        i++;
+    if (i == countof(p->attempts))
+        return;
+    p->attempts[i].master = m;
+    p->attempts[i].mux = quic_connect(m->loop, &to, &attempt_events, &p->attempts[i]);
+    if (!p->attempts[i].mux)
+        log_trace("%s: quic: %s", m->options->host, strerror(errno));
+}
+
+void promote_try(struct master *m)
+{
+    struct promotion *p = &m->promotion;
+    if (!m->greeted || !p->n || session_has_quic(m->session) || is_trying(p))
+        return;
+    loop_timer_set(&p->again, AGAIN_MS);
+    for (size_t i = 0; i < p->n; i++)
+        attempt(m, &p->places[i]);
+}
+
+static void on_again(void *arg)
+{
+    promote_try(arg);
+}
+
+void promote_again(struct master *m)
+{
+    loop_timer_set(&m->promotion.again, GONE_MS);
+}
+
+/* --- the places ------------------------------------------------------------------------------- */
+
+static void add_place(struct master *m, const struct quic_addr *place)
+{
+    struct promotion *p = &m->promotion;
+    if (!place->len || p->n == countof(p->places))
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        if (quic_addr_equal(&p->places[i], place))
+            return;
+    p->places[p->n++] = *place;
+    session_set_peers(m->session, p->places, p->n);
+    if (is_trying(p))
+        attempt(m, place);
+}
+
+static void on_resolved(void *arg, const struct resolved *addresses)
+{
+    struct master *m = arg;
+    m->promotion.resolve = NULL;
+    for (size_t i = 0; i < addresses->n; i++) {
+        struct quic_addr place = {.len = addresses->len[i]};
+        if (place.len > sizeof place.in6)
+            continue;
+        memcpy(&place.in6, &addresses->addr[i], place.len);
+        add_place(m, &place);
+    }
+    promote_try(m);
+}
+
+/* The agent does not know of a NAT before it. */
+static void look_up(struct master *m)
+{
+    struct promotion *p = &m->promotion;
+    struct resolved known;
+    if (!p->hostname || !p->port || p->resolve)
+        return;
+    if (resolve_now(p->hostname, p->port, &known))
+        on_resolved(m, &known);
+    else
+        p->resolve = resolve_start(m->loop, p->hostname, p->port, on_resolved, m);
+}
+
+static void on_host(void *arg, const char *hostname)
+{
+    struct master *m = arg;
+    m->promotion.ask = NULL;
+    m->promotion.hostname = hostname ? xstrdup(hostname) : NULL;
+    look_up(m);
+}
+
+void promote_learn(struct master *m, const struct message *ack)
+{
+    struct promotion *p = &m->promotion;
+    int64_t port = 0;
+    if (m->options->transport == TRANSPORT_SSH)
+        return;
+    if (json_get_int(ack->body, "udp_port", &port) != 1 || port < 1 || port > UINT16_MAX) {
+        connection_udp_blocked(m);
+        return;
+    }
+    p->port = (uint16_t)port;
+    p->n = 0;
+    for (struct json_iter it = json_iter(json_get(ack->body, "addresses")); json_next(&it);) {
+        const char *text = json_str(it.value);
+        struct quic_addr place = text ? quic_addr_parse(text, p->port) : (struct quic_addr){0};
+        add_place(m, &place);
+    }
+    look_up(m);
+    promote_try(m);
+}
+
+/* --- its life ----------------------------------------------------------------------------------- */
+
+void promote_init(struct master *m)
+{
+    struct promotion *p = &m->promotion;
+    loop_timer_init(m->loop, &p->again, on_again, m);
+    if (m->options->transport != TRANSPORT_SSH)
+        p->ask = ssh_host_ask(m->loop, m->options->host, m->options->ssh_args, on_host, m);
+}
+
+void promote_stop(struct master *m)
+{
+    struct promotion *p = &m->promotion;
+    loop_timer_del(&p->again);
+    end_attempts(p);
+    resolve_cancel(p->resolve);
+    p->resolve = NULL;
+    p->n = 0;
+    p->port = 0;
+}
+
+void promote_fini(struct master *m)
+{
+    promote_stop(m);
+    ssh_host_cancel(m->promotion.ask);
+    free(m->promotion.hostname);
+}

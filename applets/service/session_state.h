@@ -1,0 +1,61 @@
+/* session_state.h: what the files of the session share. Nobody else includes it.
+ *
+ * session.c      the link, the control stream, and what the owner sees
+ * session_quic.c QUIC connections beside the link */
+#ifndef SERVICE_SESSION_STATE_H
+#define SERVICE_SESSION_STATE_H
+
+#include "applets/service/session.h"
+
+/* One QUIC connection; the newest is the one that is used. Older ones stay while the streams
+ * on them do. */
+struct session_quic {
+    struct session *session;
+    struct session_quic *next;
+    struct mux *mux;
+    bool alive;              /* it answers */
+    uint64_t waiting_ms;     /* loop time since when an answer is awaited; 0: none is */
+    uint64_t silent_ms;      /* loop time since when it does not answer */
+    unsigned hops;           /* since then */
+    struct quic_addr peer;   /* where it answered last */
+    struct quic_addr source; /* our own address on the way there */
+    struct loop_timer pulse;
+};
+
+struct session {
+    struct loop *loop;
+    enum session_side side;
+    uint8_t id[SESSION_LEN];
+    const struct session_events *events;
+    void *arg;
+    enum session_way way; /* as the owner knows it */
+    struct link *link;
+    struct mux *mux;
+    bool link_on_quic; /* the link's carrier is a stream of the first of: */
+    struct session_quic *quic;
+    struct quic_addr peers[SESSION_PEERS];
+    size_t n_peers;
+    struct stream *control; /* the agent's is NULL until the master's has arrived */
+    struct frame_reader frames;
+    struct loop_timer silence;
+    uint64_t began_ms;
+    uint64_t ping, ping_us, rtt_us; /* number of the last Ping, and when it was sent */
+    unsigned unanswered;
+    bool over, freed;
+};
+
+/* --- session.c ------------------------------------------------------------------------------ */
+
+/* Tells the owner when the way has changed; `error` is why, should there be none. May free. */
+void session_reconsider(struct session *s, int error);
+/* The master's: the link goes on over QUIC, if that is alive. False: it is not. */
+bool session_carry_by_quic(struct session *s);
+
+/* --- session_quic.c --------------------------------------------------------------------------- */
+
+/* The newest, if it is alive; else NULL. */
+struct session_quic *session_quic_alive(const struct session *s);
+void session_quic_probe(struct session_quic *q);
+void session_quic_free_all(struct session *s);
+
+#endif

@@ -1,0 +1,268 @@
+/* A session with QUIC beside its link: real packets over loopback, through a relay that can be
+ * cut. */
+#include <errno.h>
+
+#include "applets/service/session.h"
+#include "core/fdstream.h"
+#include "core/mem.h"
+#include "tests/unit/probe.h"
+#include "tests/unit/quic_rig.h"
+
+struct end {
+    struct session *session;
+    unsigned ups, downs, moves, lefts, overs, messages, datagrams;
+    struct probe streams[8];
+    size_t n;
+};
+
+struct pair {
+    struct qrig rig;
+    struct end master, agent;
+};
+
+static void on_up(void *arg)
+{
+    ((struct end *)arg)->ups++;
+}
+
+static void on_down(void *arg, int error)
+{
+    struct end *e = arg;
+    (void)error;
+    e->downs++;
+}
+
+static void on_moved(void *arg)
+{
+    ((struct end *)arg)->moves++;
+}
+
+static void on_left(void *arg)
+{
+    ((struct end *)arg)->lefts++;
+}
+
+static void on_over(void *arg, int error)
+{
+    struct end *e = arg;
+    (void)error;
+    e->overs++;
+    session_free(e->session);
+    e->session = NULL;
+}
+
+static void on_message(void *arg, const struct message *m)
+{
+    struct end *e = arg;
+    (void)m;
+    e->messages++;
+}
+
+/* As an agent's service does. */
+static void on_first(void *arg, struct stream *s, enum stream_event event)
+{
+    struct end *e = arg;
+    struct frame_reader frames = {0};
+    struct frame f;
+    size_t len;
+    if (event == STREAM_ERROR)
+        stream_close(s);
+    if (event != STREAM_DATA)
+        return;
+    const uint8_t *p = stream_peek(s, &len);
+    bool attach = len > 4 && p[4] == '{' && frame_read(&frames, s, &f) == FRAME_READY;
+    frame_reader_fini(&frames);
+    if (attach)
+        CHECK(session_attach(e->session, s));
+    else
+        probe_own(&e->streams[e->n++], s);
+}
+
+static void on_stream(void *arg, struct stream *s)
+{
+    stream_own(s, on_first, arg);
+}
+
+static void on_datagram(void *arg, const uint8_t *data, size_t len)
+{
+    struct end *e = arg;
+    e->datagrams += len == 4 && memcmp(data, "ping", 4) == 0;
+}
+
+static const struct session_events events = {.up = on_up,
+                                             .down = on_down,
+                                             .moved = on_moved,
+                                             .left = on_left,
+                                             .over = on_over,
+                                             .message = on_message,
+                                             .stream = on_stream,
+                                             .datagram = on_datagram};
+
+static void carry(struct pair *p)
+{
+    int fds[2];
+    unix_pair(fds);
+    session_carry(p->master.session, fdstream_new(p->rig.loop, fds[0], fds[0]), NULL);
+    session_carry(p->agent.session, fdstream_new(p->rig.loop, fds[1], fds[1]), NULL);
+}
+
+static void send_type(struct session *s, enum message_type type)
+{
+    struct draft d = draft_of(type);
+    session_send(s, &d);
+}
+
+/* Up over a carrier, then QUIC beside it. */
+static void open_pair(struct pair *p)
+{
+    *p = (struct pair){0};
+    qrig_begin(&p->rig, true);
+    p->master.session =
+        session_new(p->rig.loop, SESSION_MASTER, p->rig.session, &events, &p->master);
+    p->agent.session = session_new(p->rig.loop, SESSION_AGENT, p->rig.session, &events, &p->agent);
+    carry(p);
+    QRIG_UNTIL(&p->rig, p->master.ups && p->agent.ups);
+    CHECK_INT(session_way(p->master.session), SESSION_SSH);
+    qrig_connect(&p->rig);
+    QRIG_UNTIL(&p->rig, p->rig.a.ups && p->rig.b.m);
+    session_take_quic(p->master.session, p->rig.a.m);
+    session_take_quic(p->agent.session, p->rig.b.m);
+    p->rig.a.m = p->rig.b.m = NULL;
+}
+
+static void close_pair(struct pair *p)
+{
+    struct end *ends[] = {&p->master, &p->agent};
+    for (size_t i = 0; i < countof(ends); i++) {
+        for (size_t k = 0; k < ends[i]->n; k++)
+            probe_fini(&ends[i]->streams[k]);
+        session_free(ends[i]->session);
+    }
+    qrig_end(&p->rig);
+}
+
+TEST(session_quic_takes_new_streams_and_datagrams)
+{
+    struct pair p;
+    struct probe new = {0}, back = {0};
+    open_pair(&p);
+    CHECK_INT(p.master.moves, 1);
+    CHECK_INT(session_way(p.master.session), SESSION_QUIC);
+    CHECK_INT(session_way(p.agent.session), SESSION_QUIC);
+    probe_own(&new, session_open(p.master.session));
+    stream_write(new.s, "by quic", 7);
+    QRIG_UNTIL(&p.rig, p.agent.n == 1 && probe_got(&p.agent.streams[0], "by quic"));
+    probe_own(&back, session_open(p.agent.session));
+    stream_write(back.s, "and back", 8);
+    QRIG_UNTIL(&p.rig, p.master.n == 1 && probe_got(&p.master.streams[0], "and back"));
+    CHECK(session_datagram_max(p.master.session) > 1000);
+    CHECK_INT(session_datagram_send(p.master.session, "ping", 4), 0);
+    CHECK_INT(session_datagram_send(p.agent.session, "ping", 4), 0);
+    QRIG_UNTIL(&p.rig, p.master.datagrams && p.agent.datagrams);
+    /* The link carries what it did. */
+    send_type(p.master.session, MSG_HELLO);
+    QRIG_UNTIL(&p.rig, p.agent.messages);
+    CHECK_INT(p.master.lefts, 0);
+    probe_fini(&new);
+    probe_fini(&back);
+    close_pair(&p);
+}
+
+TEST(session_quic_carries_the_link_when_ssh_goes)
+{
+    struct pair p;
+    struct probe old = {0};
+    open_pair(&p);
+    probe_own(&old, session_open(p.agent.session));
+    session_drop_carrier(p.agent.session); /* as if ssh had died */
+    QRIG_UNTIL(&p.rig, p.master.lefts);
+    send_type(p.agent.session, MSG_OK);
+    send_type(p.master.session, MSG_HELLO);
+    QRIG_UNTIL(&p.rig, p.agent.messages && session_is_sure(p.agent.session));
+    CHECK_INT(p.master.downs + p.agent.downs, 0);
+    CHECK_INT(p.master.moves, 1);
+    /* Another carrier takes it back, and may go again. */
+    carry(&p);
+    send_type(p.master.session, MSG_OK);
+    QRIG_UNTIL(&p.rig, p.agent.messages == 2);
+    session_drop_carrier(p.master.session);
+    send_type(p.master.session, MSG_OK);
+    QRIG_UNTIL(&p.rig, p.agent.messages == 3);
+    CHECK_INT(p.master.downs + p.agent.downs, 0);
+    probe_fini(&old);
+    close_pair(&p);
+}
+
+TEST(session_quic_is_left_while_it_is_silent)
+{
+    struct pair p;
+    struct probe stuck = {0}, other = {0};
+    open_pair(&p);
+    probe_own(&stuck, session_open(p.master.session));
+    stream_write(stuck.s, "one ", 4);
+    QRIG_UNTIL(&p.rig, p.agent.n == 1 && probe_got(&p.agent.streams[0], "one "));
+    p.rig.relay.cut = true;
+    stream_write(stuck.s, "two", 3);
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_SSH);
+    CHECK_INT(p.master.moves, 2);
+    CHECK_INT(p.master.downs, 0);
+    CHECK_INT(session_datagram_send(p.master.session, "ping", 4), -1);
+    CHECK_INT(errno, ENOTCONN);
+    probe_own(&other, session_open(p.master.session));
+    stream_write(other.s, "by ssh", 6);
+    QRIG_UNTIL(&p.rig, p.agent.n == 2 && probe_got(&p.agent.streams[1], "by ssh"));
+    CHECK(probe_got(&p.agent.streams[0], "one "));
+    p.rig.relay.cut = false;
+    QRIG_UNTIL(&p.rig, probe_got(&p.agent.streams[0], "one two"));
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_QUIC);
+    probe_fini(&stuck);
+    probe_fini(&other);
+    close_pair(&p);
+}
+
+TEST(session_quic_goes_down_and_up_by_itself)
+{
+    struct pair p;
+    struct probe stuck = {0};
+    open_pair(&p);
+    probe_own(&stuck, session_open(p.agent.session));
+    stream_write(stuck.s, "one ", 4);
+    QRIG_UNTIL(&p.rig, p.master.n == 1 && probe_got(&p.master.streams[0], "one "));
+    session_drop_carrier(p.master.session);
+    QRIG_UNTIL(&p.rig, session_is_sure(p.agent.session));
+    p.rig.relay.cut = true;
+    stream_write(stuck.s, "two", 3);
+    send_type(p.master.session, MSG_HELLO);
+    QRIG_UNTIL(&p.rig, p.master.downs && p.agent.downs);
+    CHECK(!session_is_up(p.master.session));
+    p.rig.relay.cut = false;
+    QRIG_UNTIL(&p.rig, probe_got(&p.master.streams[0], "one two") && p.agent.messages);
+    CHECK_INT(p.master.ups, 2);
+    CHECK_INT(p.agent.ups, 2);
+    CHECK_INT(p.master.overs + p.agent.overs, 0);
+    probe_fini(&stuck);
+    close_pair(&p);
+}
+
+TEST(session_quic_that_ends_leaves_ssh)
+{
+    struct pair p;
+    open_pair(&p);
+    quic_server_free(p.rig.server);
+    p.rig.server = NULL;
+    QRIG_UNTIL(&p.rig, !session_has_quic(p.agent.session));
+    CHECK_INT(session_way(p.agent.session), SESSION_SSH);
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_SSH);
+    CHECK_INT(p.master.downs + p.agent.downs, 0);
+    close_pair(&p);
+}
+
+TEST(session_quic_ends_with_its_session)
+{
+    struct pair p;
+    open_pair(&p);
+    session_free(p.agent.session);
+    p.agent.session = NULL;
+    QRIG_UNTIL(&p.rig, p.master.overs);
+    close_pair(&p);
+}
