@@ -381,6 +381,11 @@ const uint8_t *quic_crypto_session(const struct quic_crypto_conn *c)
     return quic_tls_session(c->tls);
 }
 
+const uint8_t *quic_crypto_random(const struct quic_crypto_conn *c)
+{
+    return quic_tls_random(c->tls);
+}
+
 enum quic_tls_error quic_crypto_error(const struct quic_crypto_conn *c)
 {
     return quic_tls_error(c->tls);

@@ -44,8 +44,9 @@ struct quic_crypto_conn *quic_crypto_attach(struct ngtcp2_conn *conn,
                                             const struct quic_crypto_config *config);
 void quic_crypto_free(struct quic_crypto_conn *c);
 
-/* As quic_tls_session() and quic_tls_error(). */
+/* As in quic_tls.h. */
 const uint8_t *quic_crypto_session(const struct quic_crypto_conn *c);
+const uint8_t *quic_crypto_random(const struct quic_crypto_conn *c);
 enum quic_tls_error quic_crypto_error(const struct quic_crypto_conn *c);
 
 /* The stateless reset token of a connection id (RFC 9000 §10.3.2) under an endpoint's key. */

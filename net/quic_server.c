@@ -4,8 +4,9 @@
  * that speaks to another one would need a new connection id, and it may have none left.
  *
  * Packets find their connection by its ids. What names none, and is no first packet of a session
- * that is known, is not answered and leaves nothing behind. A first packet that is replayed is:
- * so only so many handshakes may be under way, and fewer of each session. */
+ * that is known, is not answered and leaves nothing behind; nor does one that was seen before,
+ * which anybody may have overheard. What was seen is remembered only so long: so only so many
+ * handshakes may be under way, and fewer of each session. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #define SLOTS          256
 #define SHAKING_MAX    64
 #define SHAKING_OF_ONE 6
+#define SEEN           128
+#define SEEN_LEN       16 /* bytes of a ClientHello's random */
 #define PORT_TRIES     10
 #define WAYS           4 /* the path in use, those that are left, and what strangers repeat */
 
@@ -42,6 +45,8 @@ struct quic_server {
     uint8_t token_key[QUIC_SECRET_LEN];
     bool cubic;
     struct quic_route *slots[SLOTS];
+    uint8_t seen[SEEN][SEEN_LEN]; /* of clients that had a key */
+    size_t next_seen;
 };
 
 /* ---- routes ---- */
@@ -184,6 +189,16 @@ static size_t shaking(const struct quic_server *server, const uint8_t *session)
     return n;
 }
 
+static bool is_replay(struct quic_server *server, const struct quic_conn *m)
+{
+    const uint8_t *random = quic_crypto_random(m->crypto);
+    for (size_t i = 0; i < SEEN; i++)
+        if (!memcmp(server->seen[i], random, SEEN_LEN))
+            return true;
+    memcpy(server->seen[server->next_seen++ % SEEN], random, SEEN_LEN);
+    return false;
+}
+
 static void meet(struct quic_server *server, const struct quic_batch *in, const ngtcp2_pkt_hd *hd)
 {
     struct quic_crypto_config crypto = {.prefer = quic_cipher_preferred(),
@@ -204,7 +219,7 @@ static void meet(struct quic_server *server, const struct quic_batch *in, const 
     keep_way(m, in);
     hand_over(server, m, in);
     if (m->state == QUIC_SHAKING &&
-        shaking(server, quic_crypto_session(m->crypto)) > SHAKING_OF_ONE)
+        (is_replay(server, m) || shaking(server, quic_crypto_session(m->crypto)) > SHAKING_OF_ONE))
         quic_conn_down(m, ECONNREFUSED);
 }
 

@@ -196,3 +196,8 @@ const uint8_t *quic_tls_session(const struct quic_tls *t)
 {
     return t->recognised ? t->session : NULL;
 }
+
+const uint8_t *quic_tls_random(const struct quic_tls *t)
+{
+    return t->random;
+}

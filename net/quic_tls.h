@@ -91,5 +91,6 @@ bool quic_tls_done(const struct quic_tls *t);
  * has named one that is known: whatever went wrong before that is answered with nothing. */
 enum quic_cipher quic_tls_cipher(const struct quic_tls *t);
 const uint8_t *quic_tls_session(const struct quic_tls *t); /* [SESSION_LEN] */
+const uint8_t *quic_tls_random(const struct quic_tls *t);  /* [32] the client's, of its hello */
 
 #endif

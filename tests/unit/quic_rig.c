@@ -239,6 +239,8 @@ static void on_relay(struct qrelay *y, bool front)
                          &from.len)) >= 0) {
         if (front)
             y->client = from;
+        if (front && !y->first_len && (size_t)n <= sizeof(y->first))
+            memcpy(y->first, bytes, y->first_len = (size_t)n);
         relay_one(y, front, bytes, (size_t)n);
         from.len = sizeof(from.in6);
     }

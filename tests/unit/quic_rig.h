@@ -41,6 +41,8 @@ struct qrelay {
     size_t most;                   /* bytes of a datagram that passes; 0: any */
     bool cut, mute;                /* nothing passes; nothing reaches the client */
     uint64_t to_client, to_server; /* bytes passed on */
+    uint8_t first[2048]; /* [first_len] what the client sent first */
+    size_t first_len;
     uint8_t held[2048];
     size_t held_len;
     bool held_front;
