@@ -57,6 +57,7 @@ struct fdstream {
     int kept;   /* closed with the others; -1: none */
     struct buf queue;
     struct loop_task again;
+    struct loop_timer stall; /* armed while the kernel takes nothing of the queue */
     struct loop_timer linger_timer;
     uint64_t linger_until_ms;
     struct loop_task give_up; /* when the loop ends before what was closed */
@@ -86,6 +87,7 @@ static void finish(struct fdstream *f)
     loop_task_del(&f->again);
     loop_task_del(&f->give_up);
     loop_timer_del(&f->linger_timer);
+    loop_timer_del(&f->stall);
     buf_fini(&f->queue);
     stream_fini(&f->s);
     loop_reap(f->s.loop, f, free);
@@ -253,6 +255,20 @@ static void write_failed(struct fdstream *f, int error)
         break_out(f, error);
 }
 
+static void stalled(void *arg)
+{
+    struct fdstream *f = arg;
+    fail(f, ETIMEDOUT);
+}
+
+static void watch_stall(struct fdstream *f)
+{
+    if (!f->queue.len || !f->s.stall_ms)
+        loop_timer_del(&f->stall);
+    else if (!loop_timer_armed(&f->stall))
+        loop_timer_set(&f->stall, f->s.stall_ms);
+}
+
 static void flushed(struct fdstream *f)
 {
     if (f->full && !f->queue.len) {
@@ -280,6 +296,7 @@ static void flush(struct fdstream *f)
             return;
         }
         buf_consume(&f->queue, (size_t)n);
+        loop_timer_del(&f->stall);
     }
     flushed(f);
 }
@@ -326,6 +343,7 @@ static void update(struct fdstream *f)
 {
     if (f->finished)
         return;
+    watch_stall(f);
     watch_end(&f->in, wants(f, &f->in));
     if (!f->same)
         watch_end(&f->out, wants(f, &f->out));
@@ -460,8 +478,7 @@ static void fd_writev(struct stream *s, const struct iovec *iov, int n)
 
 static void fd_consumed(struct stream *s, size_t len)
 {
-    (void)len;
-    if (!stream_held(s) || s->needs_reader)
+    if (!stream_held(s) || len == 0)
         update(fdstream_of(s));
 }
 
@@ -522,6 +539,7 @@ static struct stream *make(struct loop *loop, int in, int out, bool connecting)
     stream_init(&f->s, &fd_ops, loop);
     loop_task_init(loop, &f->again, again, f);
     loop_timer_init(loop, &f->linger_timer, linger_check, f);
+    loop_timer_init(loop, &f->stall, stalled, f);
     loop_task_init(loop, &f->give_up, give_up, f);
     f->kept = -1;
     f->in = (struct end){.f = f, .fd = in};

@@ -87,8 +87,6 @@ int errno_of_error_code(const char *name)
 /* NULL, or what is wrong with the document. */
 static const char *read_type(struct message *m)
 {
-    if (!json_is_object(m->body))
-        return "not an object";
     const char *name = json_get_str(m->body, "type");
     if (!name)
         return "no type";
@@ -101,11 +99,18 @@ static const char *read_type(struct message *m)
     return "unknown type";
 }
 
+/* What begins otherwise, be it by a space, is data where both may come. */
+static bool is_message(const uint8_t *payload, size_t len)
+{
+    return len > 0 && payload[0] == '{';
+}
+
 int message_parse(struct message *m, const void *payload, size_t len, const char **why)
 {
-    *m = (struct message){.doc = json_parse(payload, len)};
+    bool begun = is_message(payload, len);
+    *m = (struct message){.doc = begun ? json_parse(payload, len) : NULL};
     m->body = json_root(m->doc);
-    *why = m->doc ? read_type(m) : "bad JSON";
+    *why = !begun ? "it does not begin with {" : !m->doc ? "bad JSON" : read_type(m);
     if (!*why)
         return 0;
     message_fini(m);

@@ -42,8 +42,8 @@ struct message {
     const struct json_value *body; /* the root object of doc */
 };
 
-/* 0, or -1 with *why a static text: not an object, bad JSON, no type, unknown type. What
- * failed needs no message_fini(), and bears it. */
+/* 0, or -1 with *why a static text: its first byte is not '{', bad JSON, no type,
+ * unknown type. What failed needs no message_fini(), and bears it. */
 int message_parse(struct message *m, const void *payload, size_t len, const char **why);
 void message_fini(struct message *m);
 

@@ -116,6 +116,12 @@ void stream_need_reader(struct stream *s, bool need)
     s->ops->consumed(s, 0);
 }
 
+void stream_limit_stall(struct stream *s, uint32_t ms)
+{
+    s->stall_ms = ms;
+    s->ops->consumed(s, 0);
+}
+
 bool stream_ended(const struct stream *s)
 {
     return s->eof && !s->error && !stream_held(s);

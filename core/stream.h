@@ -45,6 +45,10 @@ void stream_want(struct stream *s, size_t len);
  * does not any more, whatever lies unread; otherwise that is told behind the unread bytes, or by
  * a write that fails. */
 void stream_need_reader(struct stream *s, bool need);
+/* How long what was written may wait with nothing of it being taken: then ERROR (ETIMEDOUT), or
+ * the end of a stream that was closed. 0, as at first: for ever. Only streams over descriptors
+ * have such a limit. What is taken is what the kernel takes: it may hold some 200 KiB itself. */
+void stream_limit_stall(struct stream *s, uint32_t ms);
 /* All bytes were consumed and no more will come. */
 bool stream_ended(const struct stream *s);
 /* How much should be written now; 0: wait for DRAINED. */
@@ -89,6 +93,7 @@ struct stream {
     bool opened, drained, data_due; /* events that wait for the task below */
     bool shut;                      /* stream_shutdown() was called */
     bool needs_reader;              /* what stream_need_reader() said */
+    uint32_t stall_ms;              /* what stream_limit_stall() said */
     bool closed;                    /* the owner let go */
     struct loop_task notify;
 };

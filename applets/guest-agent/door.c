@@ -114,6 +114,7 @@ void door_init(struct door *d, struct guest *guest, const struct service_row *ro
     d->service.over = over;
     d->service.repeated = true;
     d->service.workload = &guest->workload;
+    d->service.stall_ms = DOOR_STALL_MS;
     d->service.frame_limit = GUEST_FRAME_LIMIT;
     d->service.version = berth_version();
 }

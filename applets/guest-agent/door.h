@@ -2,7 +2,11 @@
  *
  * DOOR_SERVED connections are served at once; those beyond them are accepted, so that they are
  * not refused, and wait for their turn unread. Beyond DOOR_WAITING of those the kernel's backlog
- * is where they wait. */
+ * is where they wait.
+ *
+ * Who reads nothing of an answer for DOOR_STALL_MS has lost its connection: not every vsock
+ * device tells that its host's side was closed when the host had still to take something. Dial
+ * and ExecStream may stand still for as long as they like. */
 #ifndef GUEST_AGENT_DOOR_H
 #define GUEST_AGENT_DOOR_H
 
@@ -11,9 +15,10 @@
 #include "applets/service/service.h"
 #include "net/guest_dial.h"
 
-#define DOOR_SERVED  64
-#define DOOR_WAITING 1024
-#define DOOR_BACKLOG 128
+#define DOOR_SERVED   64
+#define DOOR_WAITING  1024
+#define DOOR_BACKLOG  128
+#define DOOR_STALL_MS 60000
 
 struct door {
     struct guest *guest;

@@ -156,6 +156,12 @@ static bool takes_stream(enum message_type type)
            type == MSG_FILE_PUT;
 }
 
+/* What is said here is as slow as a person at a terminal, or a peer elsewhere. */
+static bool may_stall(enum message_type type)
+{
+    return type == MSG_DIAL || type == MSG_EXEC_STREAM;
+}
+
 static void dispatch(struct request *r, const struct frame *f)
 {
     const char *why;
@@ -166,6 +172,8 @@ static void dispatch(struct request *r, const struct frame *f)
     frame_reader_fini(&r->frames); /* `f` may be large, and the message has its own copy */
     r->last = !r->service->repeated || takes_stream(r->message.type);
     stream_need_reader(r->stream, !r->last);
+    if (may_stall(r->message.type))
+        stream_limit_stall(r->stream, 0);
     service_fn *serve = handler(r->service, r->message.type);
     if (!serve) {
         request_fail(r, ERR_INVALID_REQUEST, "%s is not a request that is served here",
@@ -236,6 +244,7 @@ void service_serve(struct service *sv, struct stream *s)
     if (r->next)
         r->next->prev = r;
     sv->requests = r;
+    stream_limit_stall(s, sv->stall_ms);
     await(r);
 }
 

@@ -54,6 +54,7 @@ struct service {
     void *owner;                    /* for the handlers of other tables, and `over` */
     loop_fn *over;                  /* told of each stream that is done with; may be NULL */
     bool repeated;                  /* one request after the other on a stream */
+    uint32_t stall_ms;              /* of stream_limit_stall(), but for Dial and ExecStream */
     uint32_t frame_limit;           /* bytes a message, both ways; init says FRAME_LIMIT */
     const char *version;            /* what Pong says: a static text; init leaves it "" */
     uint64_t started_ms;            /* loop time that Pong's uptime counts from; init says now */

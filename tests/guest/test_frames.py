@@ -143,7 +143,8 @@ class Refusals(TestCase):
             self.refused(text)
 
     def test_no_message(self):
-        for text in (b'[{"type":"Ping"}]', b'"Ping"', b"\x00", b"\x01data", b"GET / HTTP/1.1"):
+        for text in (b'[{"type":"Ping"}]', b'"Ping"', b"\x00", b"\x01data", b"GET / HTTP/1.1",
+                     b' {"type":"Ping"}', b'\n{"type":"Ping"}', b'\xef\xbb\xbf{"type":"Ping"}'):
             self.refused(text)
 
     def test_deep_json(self):

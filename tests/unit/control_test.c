@@ -135,7 +135,7 @@ TEST(control_refuses_what_is_no_request)
         size_t len;
     } rows[] = {
         {"\377\377\377\377", "bad frame", 4}, {"\0\0\0\0", "bad frame", 4},
-        {"\0\0\0\2{}", "no type", 6},         {"\0\0\0\3[1]", "not an object", 7},
+        {"\0\0\0\2{}", "no type", 6},         {"\0\0\0\3[1]", "it does not begin with {", 7},
         {"\0\0\0\1{", "bad JSON", 5},         {"\0\0\0\15{\"type\":\"Eh\"}", "unknown type", 17},
     };
     struct place p;

@@ -80,10 +80,11 @@ TEST(message_refuses)
         const char *text, *why;
     } rows[] = {
         {"{", "bad JSON"},
-        {"", "bad JSON"},
+        {"", "it does not begin with {"},
         {"{\"type\":\"Ok\"} x", "bad JSON"},
-        {"[\"Ok\"]", "not an object"},
-        {"\"Ok\"", "not an object"},
+        {"[\"Ok\"]", "it does not begin with {"},
+        {"\"Ok\"", "it does not begin with {"},
+        {" {\"type\":\"Ok\"}", "it does not begin with {"},
         {"{}", "no type"},
         {"{\"type\":null}", "no type"},
         {"{\"type\":7}", "no type"},
@@ -102,7 +103,7 @@ TEST(message_refuses)
 
 TEST(message_ignores_what_it_does_not_know)
 {
-    static const char text[] = " {\"new\":{\"x\":[1]},\"type\":\"Ok\",\"id\":null}";
+    static const char text[] = "{\"new\":{\"x\":[1]},\"type\":\"Ok\",\"id\":null}";
     struct message m;
     const char *why;
     int64_t id;

@@ -219,3 +219,54 @@ TEST(service_repeat_ends_when_nobody_reads)
     CHECK(st.st_size < 10);
     rig_fini(&g);
 }
+
+/* An answer that its opener leaves where it is. */
+static void leave_unread(struct rig *g, const char *request)
+{
+    rig_connect(g);
+    g->ceiling = 0;
+    rig_send_message(g, "%s", request);
+    rig_patience();
+    while (stream_room(g->sv.requests->stream) > 0 && rig_turn(g))
+        ;
+    CHECK_INT(stream_room(g->sv.requests->stream), 0);
+}
+
+TEST(service_stall_limit)
+{
+    static const char *const types[] = {"FileRead", "FileGet"};
+    struct rig g;
+    int over;
+    repeat_init(&g, &over);
+    g.sv.stall_ms = 40;
+    rig_write_file(rig_path(&g, "f"), "");
+    CHECK_INT(truncate(rig_path(&g, "f"), 2 << 20), 0);
+    for (size_t i = 0; i < countof(types); i++) {
+        cleanup_free char *request =
+            xasprintf("{\"type\":\"%s\",\"path\":\"%s\"}", types[i], rig_path(&g, "f"));
+        over = 0;
+        leave_unread(&g, request);
+        until_over(&g, &over);
+        CHECK(g.sv.requests == NULL);
+    }
+    rig_fini(&g); /* nothing is left open */
+}
+
+/* A terminal that somebody has paused. */
+TEST(service_stall_limit_is_not_for_commands)
+{
+    struct rig g;
+    int over;
+    repeat_init(&g, &over);
+    g.sv.stall_ms = 40;
+    leave_unread(&g, "{\"type\":\"ExecStream\",\"command\":\"head -c 3000000 /dev/zero; echo\"}");
+    uint64_t start = loop_now_ms(g.loop);
+    while (loop_now_ms(g.loop) < start + 200)
+        loop_turn(g.loop, 50);
+    CHECK_INT(over, 0);
+    g.ceiling = SIZE_MAX;
+    rig_expect(&g, MSG_STARTED);
+    cleanup_free char *text = rig_output(&g, NULL);
+    CHECK_INT(g.message.type, MSG_EXITED);
+    rig_fini(&g);
+}

@@ -63,7 +63,7 @@ TEST(service_refuses_what_is_no_request)
         {"{\"type\":\"Nonsense\"}", "bad request: unknown type"},
         {"{\"command\":\"id\"}", "bad request: no type"},
         {"{\"type\":", "bad request: bad JSON"},
-        {"x", "bad request: bad JSON"},
+        {"x", "bad request: it does not begin with {"},
     };
     struct rig g;
     rig_init(&g);
