@@ -5,7 +5,8 @@
  * old file or the new one, and what was given up leaves nothing behind. (A file system that has
  * no such files is given one with a temporary name.) A symlink is followed first, so that it
  * stays and what it points at is replaced; its owner is kept and, unless told otherwise, its
- * mode. Blocks of zeros become holes: a sparse file's copy takes no more room than it does. */
+ * permissions (0777): new content is not trusted with set-uid and set-gid, which a write by
+ * anybody but root would take from a file, too. Blocks of zeros become holes: a sparse file's copy takes no more room than it does. */
 #ifndef SERVICE_FILE_REPLACE_H
 #define SERVICE_FILE_REPLACE_H
 
@@ -30,8 +31,8 @@ struct file_replace {
 
 /* These return 0, an errno or a file_problem. */
 
-/* `path` is absolute; it may name nothing yet. `mode`: 0 to 07777; -1: the old file's, or 0644
- * less the umask. To be followed by file_replace_fini() also when it fails. */
+/* `path` is absolute; it may name nothing yet. `mode`: 0 to 07777; -1: the old file's permissions,
+ * or 0644 less the umask. To be followed by file_replace_fini() also when it fails. */
 int file_replace_open(struct file_replace *f, const char *path, int64_t mode);
 int file_replace_write(struct file_replace *f, const void *data, size_t len);
 /* May take as long as a disk does. */

@@ -261,6 +261,17 @@ class Editing(TestCase):
         self.assertOk(self.edit(path, "old", "new"))
         self.assertEqual(self.sh(f"stat -c '%a %u %g' {path}"), before)
 
+    def test_new_content_is_not_set_uid(self):
+        """By whatever request it came, where none says so."""
+        requests = {"EditFile": {"old_string": "old", "new_string": "new"}, "FileWrite": {"content": base64_of(b"new")}}
+        for type, fields in requests.items():
+            for mode in "4755", "2755", "1755", "7711":
+                with self.subTest(type, mode=mode):
+                    path = self.file("file", b"old")
+                    self.sh(f"chmod {mode} {path}")
+                    self.assertOk(self.ask(type, path=path, **fields))
+                    self.assertEqual(self.sh(f"stat -c %a {path}; cat {path}"), f"{mode[1:]}\nnew")
+
     def test_fields(self):
         path = self.file("file", b"old")
         for fields in ({"old_string": "old"}, {"new_string": "x"}, {"old_string": 1, "new_string": "x"},

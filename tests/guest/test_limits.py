@@ -5,7 +5,7 @@ import struct
 import threading
 
 from guest import GUEST_PORT, RELAY_PORT, base64_of, data_frame, frame, message
-from harness import TestCase, until
+from harness import DEADLINE, TestCase, until
 
 MIB = 1 << 20
 SERVED = 64
@@ -80,15 +80,16 @@ class Concurrency(TestCase):
 class Waiting(threading.Thread):
     """A connection whose opening may have to wait, too."""
 
-    def __init__(self, guest):
+    def __init__(self, guest, port=GUEST_PORT):
         super().__init__(daemon=True)
         self.guest = guest
+        self.port = port
         self.result = None
         self.start()
 
     def run(self):
         try:
-            with self.guest.connect() as c:
+            with self.guest.connect(self.port) as c:
                 c.request("Ping")
                 self.result = c.answer()["type"]
         except Exception as error:  # told by whoever looks at the result
@@ -119,10 +120,9 @@ class Connections(TestCase):
             pass
         echo.close()
         for thread in rest:
-            thread.join(60)
+            thread.join(DEADLINE)
             self.assertEqual(thread.result, "Pong")
         self.assertTrue(all(c.waits() for c in served[1:]))
-        self.sh(f"echo open >{self.dir}/gate & wait")
         for c in served[1:]:
             c.close()
 
@@ -132,8 +132,24 @@ class Connections(TestCase):
             late = Waiting(self.guest)
             for c in silent:
                 c.close()
-            late.join(60)
+            late.join(DEADLINE)
             self.assertEqual(late.result, "Pong")
+
+    def test_the_relay_has_a_limit_of_its_own(self):
+        """As many, and whoever uses it up keeps nobody from the other port."""
+        served = [self.connect(RELAY_PORT) for _ in range(SERVED)]
+        for c in served:
+            self.assertEqual(c.ask("Ping")["type"], "Pong")
+        late = Waiting(self.guest, RELAY_PORT)
+        for _ in range(100):
+            self.assertAlive()
+            self.assertEqual(served[0].ask("Ping")["type"], "Pong")
+        self.assertIsNone(late.result)
+        served[1].close()
+        late.join(DEADLINE)
+        self.assertEqual(late.result, "Pong")
+        for c in served:
+            c.close()
 
     def test_many_after_each_other(self):
         for port in (GUEST_PORT, RELAY_PORT):

@@ -6,15 +6,22 @@ import subprocess
 from machine import system  # tests/e2e
 from vm import TestCase, module
 
+# PID 1 of machines in which the agent is an ordinary service: PREPARE, then it waits for ever.
+SCRIPT = """#!/bin/sh
+mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs run /run
+PREPARE
+/berth guest-agent >/dev/console 2>&1 &
+while :; do wait; sleep 1; done
+"""
 DISK = [module("drivers/block/virtio_blk") + ":/virtio_blk.ko"]
 
 
 class Power(TestCase):
-    def with_disk(self):
+    def with_disk(self, add=(), **what):
         """A machine that has mounted an ext4 at /mnt; and the disk's image."""
         image = self.path("disk")
         system("/sbin/mke2fs", "-q", "-t", "ext4", image, "16M")
-        vm = self.machine(add=DISK, disk=image)
+        vm = self.machine(add=[*DISK, *add], disk=image, **what)
         vm.sh("insmod /virtio_blk.ko && mkdir /mnt && mount /dev/vda /mnt")
         return vm, image
 
@@ -48,6 +55,28 @@ class Power(TestCase):
                 "still": "touch /tmp/still; kill -STOP $$"}.items():
             vm.sh(f"setsid sh -c {shlex.quote(script)} >/dev/null 2>&1 & until [ -e /tmp/{name} ]; do :; done")
         vm.guest.ask("Shutdown")
+        self.assertEnded(vm)
+        self.assertEqual(self.content(image, "/asked"), "asked\n")
+        self.assertClean(image)
+
+    def service(self, prepare=""):
+        """The same, with an agent that is an ordinary service."""
+        script = self.file("test", SCRIPT.replace("PREPARE", prepare), 0o755)
+        return self.with_disk(add=[f"{script}:/test", f"{self.shared_run.berth}:/berth"], init="/test")
+
+    def test_shutdown_by_an_ordinary_service(self):
+        """Nobody else is asked: it powers off by itself, and what was written is on the disk."""
+        vm, image = self.service()
+        vm.sh("echo just now >/mnt/file")
+        self.assertEqual(vm.guest.ask("Shutdown"), {"type": "Ok"})
+        self.assertEnded(vm)
+        self.assertEqual(self.content(image, "/file"), "just now\n")
+
+    def test_shutdown_below_systemd(self):
+        """That is asked, by the signal that it takes for it, and nothing else is done."""
+        vm, image = self.service("mkdir -p /run/systemd/system; "
+                                 "trap 'echo asked >/mnt/asked; umount /mnt; poweroff -f' 38")
+        self.assertEqual(vm.guest.ask("Shutdown"), {"type": "Ok"})
         self.assertEnded(vm)
         self.assertEqual(self.content(image, "/asked"), "asked\n")
         self.assertClean(image)
