@@ -49,6 +49,8 @@
     X(FORWARD_REQUEST, "ForwardRequest")                                                           \
     X(FORWARD_ACK, "ForwardAck")                                                                   \
     X(CLOSE_REQUEST, "CloseRequest")                                                               \
+    X(FIREWALL_HINT, "FirewallHint")                                                               \
+    X(HINT, "Hint")                                                                                \
     X(SHUTDOWN, "Shutdown")                                                                        \
     X(LIST, "List")                                                                                \
     X(LISTING, "Listing")                                                                          \

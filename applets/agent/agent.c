@@ -5,7 +5,9 @@
 
 #include "applets/agent/agent.h"
 #include "applets/agent/attach.h"
+#include "applets/agent/udp_echo.h"
 #include "applets/applets.h"
+#include "applets/service/udp_token.h"
 #include "core/bytes.h"
 #include "core/key.h"
 #include "core/log.h"
@@ -13,14 +15,12 @@
 #include "core/opt.h"
 #include "core/paths.h"
 
-enum { OPT_ATTACH = 1, OPT_DAEMON, OPT_CHECK, OPT_HELP };
+enum { OPT_ATTACH = 1, OPT_DAEMON, OPT_CHECK, OPT_UDP_ECHO, OPT_HELP };
 
 static const struct opt options[] = {
-    {0, "attach", OPT_FLAG, OPT_ATTACH},
-    {0, "daemon", OPT_VALUE, OPT_DAEMON},
-    {0, "check-sha256", OPT_VALUE, OPT_CHECK},
-    {'h', "help", OPT_FLAG, OPT_HELP},
-    {0},
+    {0, "attach", OPT_FLAG, OPT_ATTACH},       {0, "daemon", OPT_VALUE, OPT_DAEMON},
+    {0, "check-sha256", OPT_VALUE, OPT_CHECK}, {0, "udp-echo", OPT_OPTIONAL, OPT_UDP_ECHO},
+    {'h', "help", OPT_FLAG, OPT_HELP},         {0},
 };
 
 /* After an upload: is this file what the master sent? */
@@ -43,6 +43,16 @@ static int check_self(const char *hex)
     return 0;
 }
 
+static int echo(const char *text)
+{
+    uint64_t secs = UDP_TOKEN_SECS;
+    if (text && opt_unsigned(text, 60, &secs) < 0) {
+        log_error("--udp-echo takes up to 60 seconds");
+        return 2;
+    }
+    return udp_echo((unsigned)secs);
+}
+
 int agent_main(char **argv)
 {
     struct opts o = opts_of(options, argv);
@@ -50,6 +60,7 @@ int agent_main(char **argv)
     switch (opt_next(&o)) {
     case OPT_ATTACH: return attach();
     case OPT_CHECK: return check_self(o.value);
+    case OPT_UDP_ECHO: return echo(o.value);
     case OPT_HELP: return applet_help("agent");
     case OPT_DAEMON:
         if (opt_unsigned(o.value, PATH_AGENT_SOCKETS - 1, &which) < 0) {
