@@ -2,7 +2,6 @@
 #include "tests/unit/quic_rig.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -63,6 +62,18 @@ void qtalk_reset(struct qtalk *t)
 {
     stream_reset(t->s);
     t->s = NULL;
+}
+
+void qside_forget(struct qside *side)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < side->n; i++) {
+        if (side->talks[i]->s)
+            side->talks[kept++] = side->talks[i];
+        else
+            free(side->talks[i]);
+    }
+    side->n = kept;
 }
 
 static void ended(struct qtalk *t)
@@ -230,19 +241,39 @@ static void relay_one(struct qrelay *y, bool front, const uint8_t *p, size_t len
     }
 }
 
+/* A datagram and where it came from; the bits of ECN that it came with, -1: none is there. */
+static int take(int fd, uint8_t *bytes, ssize_t *len, struct quic_addr *from)
+{
+    _Alignas(struct cmsghdr) uint8_t control[64];
+    struct iovec iov = {bytes, 65536};
+    struct msghdr msg = {.msg_name = &from->sa,
+                         .msg_namelen = sizeof(from->in6),
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    *len = recvmsg(fd, &msg, MSG_DONTWAIT);
+    if (*len < 0)
+        return -1;
+    from->len = msg.msg_namelen;
+    const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    return c && c->cmsg_type == IP_TOS ? *CMSG_DATA(c) & 3 : 0;
+}
+
 static void on_relay(struct qrelay *y, bool front)
 {
     static uint8_t bytes[65536];
-    struct quic_addr from = {.len = sizeof(from.in6)};
+    struct quic_addr from;
     ssize_t n;
-    while ((n = recvfrom(front ? y->front : y->back, bytes, sizeof(bytes), MSG_DONTWAIT, &from.sa,
-                         &from.len)) >= 0) {
+    for (int tos; (tos = take(front ? y->front : y->back, bytes, &n, &from)) >= 0;) {
         if (front)
             y->client = from;
         if (front && !y->first_len && (size_t)n <= sizeof(y->first))
             memcpy(y->first, bytes, y->first_len = (size_t)n);
+        y->marked += tos == 2;
+        tos = y->tos < 0 ? tos : y->tos;
+        setsockopt(front ? y->back : y->front, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
         relay_one(y, front, bytes, (size_t)n);
-        from.len = sizeof(from.in6);
     }
 }
 
@@ -269,9 +300,10 @@ static struct quic_addr loopback(uint16_t port)
 
 static int relay_socket(struct quic_addr *at)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), bytes = 4 << 20;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), bytes = 4 << 20, on = 1;
     *at = loopback(0);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof(on));
     CHECK(!bind(fd, &at->sa, at->len) && !getsockname(fd, &at->sa, &at->len));
     return fd;
 }
@@ -307,6 +339,11 @@ void qrig_idle(struct qrig *r, unsigned ms)
 
 void qrig_begin(struct qrig *r, bool relayed)
 {
+    qrig_begin_at(r, relayed, &(struct quic_listen){0});
+}
+
+void qrig_begin_at(struct qrig *r, bool relayed, const struct quic_listen *at)
+{
     memset(r, 0, sizeof(*r));
     key_init();
     for (size_t i = pattern[0] ? sizeof(pattern) : 0; i < sizeof(pattern); i++)
@@ -318,7 +355,7 @@ void qrig_begin(struct qrig *r, bool relayed)
     r->started_us = loop_clock_us();
     r->relay.front = r->relay.back = -1;
     r->loop = loop_new();
-    r->server = quic_server_new(r->loop, &(struct quic_listen){0}, &server_events, r);
+    r->server = quic_server_new(r->loop, at, &server_events, r);
     CHECK(r->server != NULL);
     r->target = (struct quic_target){.remote = loopback(quic_server_port(r->server)),
                                      .session = r->its_session,

@@ -39,9 +39,11 @@ struct qrelay {
     uint64_t seed;
     unsigned lose, twice, later;
     size_t most;                   /* bytes of a datagram that passes; 0: any */
+    int tos;                       /* of all that passes; -1: as it came */
+    uint64_t marked;               /* that came with ECT(0) */
     bool cut, mute;                /* nothing passes; nothing reaches the client */
     uint64_t to_client, to_server; /* bytes passed on */
-    uint8_t first[2048]; /* [first_len] what the client sent first */
+    uint8_t first[2048];           /* [first_len] what the client sent first */
     size_t first_len;
     uint8_t held[2048];
     size_t held_len;
@@ -61,6 +63,7 @@ struct qrig {
 
 /* A server, and no client yet. `relayed`: what the client is to speak to is the relay. */
 void qrig_begin(struct qrig *r, bool relayed);
+void qrig_begin_at(struct qrig *r, bool relayed, const struct quic_listen *at);
 void qrig_connect(struct qrig *r);
 void qrig_end(struct qrig *r);
 /* Turns the loop once; false when the test has taken far too long. */
@@ -83,6 +86,7 @@ struct qtalk *qrig_open(struct qside *side);
 void qtalk_pump(struct qtalk *t, uint64_t goal, bool fin);
 void qtalk_take(struct qtalk *t);
 void qtalk_close(struct qtalk *t);
+void qside_forget(struct qside *side); /* its talks that were closed */
 void qtalk_reset(struct qtalk *t);
 
 #endif

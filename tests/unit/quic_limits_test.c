@@ -1,0 +1,216 @@
+/* QUIC with much of everything: streams, keys, families, ports, and a kernel that will not. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tests/unit/quic_rig.h"
+
+static struct qrig r;
+
+static void connect_both(void)
+{
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups);
+}
+
+/* ---- streams ---- */
+
+#define OPEN 2000
+
+static bool all_got(const struct qside *side, size_t n, uint64_t len)
+{
+    for (size_t i = 0; i < side->n; i++)
+        if (side->talks[i]->got < len)
+            return false;
+    return side->n == n;
+}
+
+TEST(quic_limits_two_thousand_open_streams)
+{
+    qrig_begin(&r, false);
+    r.b.echo = true;
+    connect_both();
+    for (int i = 0; i < OPEN; i++)
+        qtalk_pump(qrig_open(&r.a), 100, false);
+    QRIG_UNTIL(&r, all_got(&r.a, OPEN, 100));
+    CHECK_INT(mux_count(r.a.m), OPEN);
+    CHECK_INT(mux_count(r.b.m), OPEN);
+    for (size_t i = 0; i < OPEN; i++)
+        qtalk_pump(r.a.talks[i], 3000, i % 2);
+    QRIG_UNTIL(&r, all_got(&r.a, OPEN, 3000));
+    for (size_t i = 0; i < OPEN; i++) {
+        CHECK(!r.a.talks[i]->wrong);
+        qtalk_close(r.a.talks[i]);
+    }
+    QRIG_UNTIL(&r, !mux_count(r.a.m) && !mux_count(r.b.m));
+    qrig_end(&r);
+}
+
+/* What is in use: exactly where a sanitizer counts it, else what the kernel says. */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static size_t in_use(void)
+{
+    unsigned long pages = 0;
+    if (__sanitizer_get_current_allocated_bytes)
+        return __sanitizer_get_current_allocated_bytes();
+    FILE *f = fopen("/proc/self/statm", "re");
+    CHECK(f && fscanf(f, "%*u %lu", &pages) == 1);
+    fclose(f);
+    return pages * 4096;
+}
+
+#define ROUND  200
+#define ROUNDS 500
+
+static void round_of_streams(int how)
+{
+    for (int i = 0; i < ROUND; i++)
+        qtalk_pump(qrig_open(&r.a), 50, true);
+    QRIG_UNTIL(&r, all_got(&r.a, ROUND, how == 2 ? 0 : 50));
+    for (size_t i = 0; i < ROUND; i++)
+        (how == 1 ? qtalk_reset : qtalk_close)(r.a.talks[i]);
+    QRIG_UNTIL(&r, !mux_count(r.a.m) && !mux_count(r.b.m));
+    qside_forget(&r.a);
+    for (size_t i = 0; i < r.b.n; i++)
+        if (r.b.talks[i]->s)
+            qtalk_close(r.b.talks[i]);
+    qside_forget(&r.b);
+}
+
+TEST(quic_limits_a_hundred_thousand_streams)
+{
+    size_t early = 0;
+    qrig_begin(&r, false);
+    r.b.echo = true;
+    connect_both();
+    for (int i = 0; i < ROUNDS; i++) {
+        round_of_streams(i % 3);
+        r.started_us = loop_clock_us(); /* each round has its own patience */
+        if (i == ROUNDS / 5)
+            early = in_use();
+    }
+    CHECK(in_use() < early + 256u * 1024);
+    qrig_end(&r);
+}
+
+/* ---- keys ---- */
+
+TEST(quic_limits_new_keys_under_load)
+{
+    unsigned ours = 0, theirs = 0;
+    qrig_bulk(&r, true, 20 << 20);
+    r.relay.lose = 5;
+    r.relay.later = 20;
+    while (!qrig_bulk_over(&r) && qrig_turn(&r)) {
+        ours += quic_update_keys(r.a.m);
+        theirs += quic_update_keys(r.b.m);
+    }
+    CHECK(ours + theirs >= 3);
+    qrig_bulk_end(&r, 20 << 20);
+}
+
+/* ---- paths ---- */
+
+TEST(quic_limits_ipv6_from_the_beginning)
+{
+    struct quic_addr six = {.len = sizeof(six.in6)};
+    qrig_begin(&r, false);
+    r.b.echo = true;
+    six.in6.sin6_family = AF_INET6;
+    six.in6.sin6_port = htons(quic_server_port(r.server));
+    six.in6.sin6_addr = in6addr_loopback;
+    r.target.remote = six;
+    connect_both();
+    struct qtalk *t = qrig_open(&r.a);
+    qtalk_pump(t, 3 << 20, true);
+    QRIG_UNTIL(&r, t->eof);
+    CHECK_INT(t->got, 3 << 20);
+    CHECK(!t->wrong);
+    struct quic_addr client = quic_peer(r.b.m);
+    CHECK(IN6_IS_ADDR_LOOPBACK(&client.in6.sin6_addr));
+    qrig_end(&r);
+}
+
+TEST(quic_limits_cubic)
+{
+    qrig_begin_at(&r, true, &(struct quic_listen){.cubic = true});
+    r.target.cubic = true;
+    r.b.echo = true;
+    r.relay.lose = 10;
+    connect_both();
+    struct qtalk *t = qrig_open(&r.a);
+    qtalk_pump(t, 2 << 20, true);
+    QRIG_UNTIL(&r, t->eof);
+    CHECK_INT(t->got, 2 << 20);
+    CHECK(!t->wrong);
+    qrig_end(&r);
+}
+
+/* Marks are kept, taken off, or say that the path is full. */
+TEST(quic_limits_ecn)
+{
+    static const int marks[] = {-1, 0, 3};
+    for (size_t i = 0; i < 3; i++) {
+        qrig_begin(&r, true);
+        r.relay.tos = marks[i];
+        connect_both();
+        uint64_t marked = r.relay.marked;
+        qtalk_pump(qrig_open(&r.a), 1 << 20, true);
+        QRIG_UNTIL(&r, r.b.n);
+        qtalk_pump(r.b.talks[0], 1 << 20, true);
+        QRIG_UNTIL(&r, qrig_bulk_over(&r));
+        CHECK(marked > 0);
+        CHECK(marks[i] == 0 || r.relay.marked > marked + 100);
+        CHECK(marks[i] != 0 || r.relay.marked < marked + 100);
+        qrig_bulk_end(&r, 1 << 20);
+    }
+}
+
+/* Without checksums the kernel cuts nothing, and says so at the first batch (udp(7)). */
+TEST(quic_limits_no_segmentation)
+{
+    int refusing = 0;
+    qrig_begin(&r, false);
+    connect_both();
+    for (int fd = 3; fd < 200; fd++) {
+        int family = 0, type = 0, on = 1;
+        socklen_t len = sizeof(int);
+        if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) && family == AF_INET &&
+            !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_DGRAM)
+            refusing += !setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on));
+    }
+    CHECK(refusing > 0);
+    qtalk_pump(qrig_open(&r.a), 4 << 20, true);
+    QRIG_UNTIL(&r, r.b.n);
+    qtalk_pump(r.b.talks[0], 4 << 20, true);
+    qrig_bulk_end(&r, 4 << 20);
+}
+
+/* ---- ports ---- */
+
+static const struct quic_server_events no_events;
+
+TEST(quic_limits_ports)
+{
+    struct loop *loop = loop_new();
+    struct quic_server *first = quic_server_new(loop, &(struct quic_listen){0}, &no_events, NULL);
+    CHECK(first && quic_server_port(first));
+    uint16_t taken = quic_server_port(first);
+    struct quic_listen range = {.first_port = taken, .last_port = taken};
+    struct quic_server *other = quic_server_new(loop, &range, &no_events, NULL);
+    CHECK(other && quic_server_port(other) && quic_server_port(other) != taken);
+    quic_server_free(other);
+    quic_server_free(first);
+    first = quic_server_new(loop, &range, &no_events, NULL);
+    CHECK_INT(quic_server_port(first), taken);
+    quic_server_free(first);
+    range = (struct quic_listen){.first_port = 40000, .last_port = 50000};
+    for (int i = 0; i < 24; i++) {
+        struct quic_server *s = quic_server_new(loop, &range, &no_events, NULL);
+        CHECK(quic_server_port(s) >= 40000 && quic_server_port(s) <= 50000);
+        quic_server_free(s);
+    }
+    loop_free(loop);
+}
