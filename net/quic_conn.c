@@ -268,6 +268,7 @@ static void sweep(void *arg)
     struct quic_conn *m = arg;
     if (quic_silence_ms(&m->mux) < SWEEP_MS)
         quic_stream_sweep(m);
+    quic_queue_trim();
     loop_timer_set(&m->sweep, SWEEP_MS);
 }
 

@@ -8,6 +8,7 @@
 
 #define CHUNK_MIN 1024
 #define CHUNK_MAX (16 * 1024 - 64) /* fits what the allocators keep together */
+#define SPARES    256              /* chunks */
 
 struct quic_chunk {
     struct quic_chunk *next;
@@ -15,10 +16,42 @@ struct quic_chunk {
     uint8_t data[];
 };
 
+/* Full-sized ones that were let go: the C library would give them back to the kernel, and they
+ * would be faulted in again page by page, many thousand times a second. */
+static struct quic_chunk *spares;
+static size_t n_spares;
+
+static struct quic_chunk *take_chunk(size_t cap)
+{
+    struct quic_chunk *c = cap == CHUNK_MAX ? spares : NULL;
+    if (!c)
+        return xmalloc(sizeof(*c) + cap);
+    spares = c->next;
+    n_spares--;
+    return c;
+}
+
+static void let_go(struct quic_chunk *c)
+{
+    if (c->cap != CHUNK_MAX || n_spares == SPARES) {
+        free(c);
+        return;
+    }
+    c->next = spares;
+    spares = c;
+    n_spares++;
+}
+
+void quic_queue_trim(void)
+{
+    while (spares)
+        free(take_chunk(CHUNK_MAX));
+}
+
 static void add_chunk(struct quic_queue *q, size_t len)
 {
     size_t cap = len < CHUNK_MIN ? CHUNK_MIN : len > CHUNK_MAX ? CHUNK_MAX : len;
-    struct quic_chunk *c = xmalloc(sizeof(*c) + cap);
+    struct quic_chunk *c = take_chunk(cap);
     c->next = NULL;
     c->len = 0;
     c->cap = cap;
@@ -86,7 +119,7 @@ void quic_queue_acked(struct quic_queue *q, size_t len)
         q->head = c->next;
         if (!q->head)
             q->tail = NULL;
-        free(c);
+        let_go(c);
     }
 }
 
@@ -94,7 +127,7 @@ void quic_queue_fini(struct quic_queue *q)
 {
     for (struct quic_chunk *c = q->head, *next; c; c = next) {
         next = c->next;
-        free(c);
+        let_go(c);
     }
     *q = (struct quic_queue){0};
 }

@@ -28,6 +28,8 @@ void quic_queue_write(struct quic_queue *q, const void *data, size_t len);
 size_t quic_queue_unsent(const struct quic_queue *q, struct quic_span *spans, size_t n, size_t max);
 void quic_queue_sent(struct quic_queue *q, size_t len);
 void quic_queue_acked(struct quic_queue *q, size_t len);
+/* Frees what was kept for the next bytes. To be called every few seconds at most. */
+void quic_queue_trim(void);
 void quic_queue_fini(struct quic_queue *q);
 
 #endif
