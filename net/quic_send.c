@@ -78,9 +78,9 @@ static ngtcp2_ssize write_note(struct maker *k)
     struct quic_note *note = k->m->notes;
     ngtcp2_vec vec = {note->data, note->len};
     int accepted = 0;
-    ngtcp2_ssize n =
-        ngtcp2_conn_writev_datagram(k->m->conn, &k->path.path, &k->info, k->dest, k->cap, &accepted,
-                                    NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vec, 1, k->ts);
+    ngtcp2_ssize n = ngtcp2_conn_writev_datagram(k->m->conn, &k->path.path, &k->info, k->dest,
+                                                 k->cap, &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_MORE,
+                                                 0, &vec, note->len != 0, k->ts);
     bool useless = n == NGTCP2_ERR_INVALID_STATE || n == NGTCP2_ERR_INVALID_ARGUMENT;
     if (accepted || useless)
         drop_note(k->m);
@@ -337,7 +337,8 @@ int quic_datagram_send(struct mux *mux, const void *data, size_t len)
     struct quic_note *note = xmalloc(sizeof(*note) + len);
     note->next = NULL;
     note->len = len;
-    memcpy(note->data, data, len);
+    if (len)
+        memcpy(note->data, data, len);
     *m->notes_end = note;
     m->notes_end = &note->next;
     m->notes_bytes += len;

@@ -191,6 +191,9 @@ TEST(quic_mux_datagrams)
     CHECK_INT(errno, EMSGSIZE);
     CHECK_INT(quic_datagram_send(r.b.m, bytes, 1), 0);
     QRIG_UNTIL(&r, r.a.datagrams == 1);
+    CHECK_INT(quic_datagram_send(r.b.m, NULL, 0), 0);
+    QRIG_UNTIL(&r, r.a.datagrams == 2);
+    CHECK_INT(r.a.datagram_len, 0);
     qrig_end(&r);
 }
 
