@@ -12,6 +12,7 @@
 
 #include "applets/applets.h"
 #include "applets/control/doctor_check.h"
+#include "applets/control/doctor_udp.h"
 #include "applets/version.h"
 #include "core/buf.h"
 #include "core/bytes.h"
@@ -49,8 +50,9 @@ struct talk {
     struct buf answer;
     struct ssh_reason reason;
     uint64_t began_ms, limit_ms;
-    uint64_t connect_ms; /* 0: the host's shell has not answered */
-    bool done;           /* there is no more to be heard, or to be borne */
+    uint64_t connect_ms;    /* 0: the host's shell has not answered */
+    struct doctor_udp *udp; /* NULL: the host has not asked for it */
+    bool done;              /* there is no more to be heard, or to be borne */
     bool timed_out;
     int status; /* waitpid's, of an ssh that ended by itself */
 };
@@ -64,6 +66,19 @@ static void end_of(int *fd)
 {
     close(*fd);
     *fd = -1;
+}
+
+/* The host answers by UDP from the line on that says where. */
+static void try_udp(struct talk *t)
+{
+    struct doctor_report r;
+    const char *text = (const char *)buf_front(&t->answer);
+    const char *line = t->connect_ms ? memmem(text, t->answer.len, "\nudp=", 5) : NULL;
+    if (t->udp || !line || !memchr(line + 1, '\n', (size_t)(text + t->answer.len - line - 1)))
+        return;
+    doctor_report_parse(&r, t->nonce, text, t->answer.len);
+    t->udp = doctor_udp_new(&r, t->pid);
+    doctor_report_fini(&r);
 }
 
 static void read_answer(struct talk *t)
@@ -80,6 +95,7 @@ static void read_answer(struct talk *t)
     buf_commit(&t->answer, (size_t)n);
     if (!t->connect_ms && find(t, DOCTOR_BEGIN))
         t->connect_ms = loop_clock_us() / 1000 - t->began_ms + 1;
+    try_udp(t);
     t->done = find(t, DOCTOR_END) || t->answer.len > ANSWER_MAX;
 }
 
@@ -95,15 +111,18 @@ static void read_error(struct talk *t)
 
 static void listen_once(struct talk *t)
 {
-    struct pollfd fds[] = {{.fd = t->io, .events = POLLIN}, {.fd = t->err, .events = POLLIN}};
-    uint64_t now = loop_clock_us() / 1000;
+    struct pollfd fds[2 + DOCTOR_WAYS] = {{.fd = t->io, .events = POLLIN},
+                                          {.fd = t->err, .events = POLLIN}};
+    uint64_t now = loop_clock_us() / 1000, due_ms = t->limit_ms;
+    size_t n = 2 + doctor_udp_wait(t->udp, fds + 2, &due_ms);
     if (now >= t->limit_ms) {
         t->timed_out = t->io >= 0;
         t->done = true;
         return;
     }
-    if (poll(fds, countof(fds), (int)(t->limit_ms - now)) < 0)
+    if (poll(fds, n, due_ms > now ? (int)(due_ms - now) : 0) < 0)
         return;
+    doctor_udp_turn(t->udp);
     if (fds[1].revents)
         read_error(t);
     if (fds[0].revents)
@@ -195,6 +214,8 @@ static int examine(const struct ssh_options *o)
     side.said = said;
     side.timed_out = t.timed_out;
     side.connect_ms = t.connect_ms;
+    doctor_udp_report(t.udp, &side);
+    doctor_udp_free(t.udp);
     doctor_report_parse(&report, t.nonce, (const char *)buf_front(&t.answer), t.answer.len);
     doctor_check(&checks, &report, &side);
     int status = print(&checks, o->host);

@@ -326,5 +326,6 @@ void doctor_check(struct checks *c, const struct doctor_report *r, const struct 
     check_logout(c, r);
     check_files(c, r);
     check_memory(c, r);
+    check_path(c, r, side);
     check_end(c, r);
 }

@@ -2,7 +2,28 @@
 #ifndef CONTROL_DOCTOR_CHECK_H
 #define CONTROL_DOCTOR_CHECK_H
 
+#include <netinet/in.h>
+
 #include "applets/control/doctor_report.h"
+
+/* What became of UDP on its way to one of the host's addresses. */
+enum way_outcome {
+    WAY_NONE,      /* this machine has no route to it */
+    WAY_SILENT,    /* no answer */
+    WAY_REFUSED,   /* by somebody between, or the host */
+    WAY_FORBIDDEN, /* by this machine, to send it */
+    WAY_SMALL,     /* no answer to what is as long as QUIC needs */
+    WAY_GOOD
+};
+
+#define DOCTOR_WAYS (1 + DOCTOR_ADDRESSES)
+
+struct doctor_way {
+    enum way_outcome outcome;
+    bool v6;
+    char address[INET6_ADDRSTRLEN];
+    uint64_t rtt_us;
+};
 
 /* What this side knows. */
 struct doctor_side {
@@ -15,6 +36,9 @@ struct doctor_side {
     const char *said;                    /* by ssh, why it ended; NULL: nothing */
     bool by_host;                        /* ssh did connect: what it ran there ended */
     bool timed_out;                      /* it was ended here */
+    struct doctor_way ways[DOCTOR_WAYS]; /* UDP's, that of ssh first if it is known */
+    size_t way_count;                    /* 0: it was not tried */
+    uint16_t udp_port;                   /* the host's */
 };
 
 enum check_level { CHECK_OK, CHECK_UNKNOWN, CHECK_WARN, CHECK_FAIL, CHECK_LEVELS };
@@ -47,6 +71,8 @@ void check_places(struct checks *c, const struct doctor_report *r, const struct 
 void check_sockets(struct checks *c, const struct doctor_report *r);
 void check_versions(struct checks *c, const struct doctor_report *r,
                     const struct doctor_side *side);
+/* doctor_path.c: UDP, and the host's firewall. */
+void check_path(struct checks *c, const struct doctor_report *r, const struct doctor_side *side);
 /* The host's architecture: one of ours, or SSH_ARCHES. */
 enum ssh_arch check_arch(const struct doctor_report *r);
 /* "1.2 MiB", in heap memory. */

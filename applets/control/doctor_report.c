@@ -14,9 +14,10 @@
  * exists, so that no directory is left behind, and only where the file can be removed; the shell
  * runs an empty one as a script, if programs may run there at all. An agent is recognized by its
  * words, whose zero bytes the shell drops, and is asked for its version through /proc, where even
- * a binary that was replaced can be run. */
+ * a binary that was replaced can be run. Last of all, where this very binary is, it answers what
+ * comes by UDP for some seconds, and looks at the firewall. */
 static const char script[] =
-    "umask 077; n=$1; t=; put() { echo \"$1=$2\"; }; echo \"berth-$n begin\"; "
+    "umask 077; n=$1; t=; q=; put() { echo \"$1=$2\"; }; echo \"berth-$n begin\"; "
     "drop() { rm -f \"$t\" 2>/dev/null; }; trap \"drop; exit 1\" HUP TERM PIPE; "
 
     "m=$(uname -m 2>/dev/null); put machine \"$m\"; "
@@ -47,7 +48,8 @@ static const char script[] =
     "if command -v rm >/dev/null 2>&1; then probe; "
     "elif [ -w \"$p\" ]; then e=; else e=\"Permission denied\"; fi; "
     "df -Pk \"$p\" 2>/dev/null | { read -r x; read -r x; put df \"$x\"; }; }; "
-    "look() { put place \"$d\"; if cached; then put cached yes; fi; if ours; then others; fi; "
+    "look() { put place \"$d\"; if cached; then put cached yes; q=${q:-$f}; fi; if ours; then "
+    "others; fi; "
     "try; put trouble \"${e##*: }\"; return 1; }; "
     "each look; "
 
@@ -81,10 +83,12 @@ static const char script[] =
     "put files \"$(ulimit -Hn 2>/dev/null)\"; "
     "while read -r a b x; do case $a in MemAvailable:) put memory \"$b\" ;; esac; "
     "done 2>/dev/null </proc/meminfo; "
+    "if [ \"$q\" ]; then \"$q\" agent --udp-echo </dev/null 2>/dev/null; fi; "
     "echo \"berth-$n end\"";
 
-static const char *const fact_names[] = {"system", "machine", "release", "uid",   "user",
-                                         "lacks",  "systemd", "files",   "memory"};
+static const char *const fact_names[] = {
+    "system", "machine", "release", "uid",      "user",          "lacks",          "systemd",
+    "files",  "memory",  "udp",     "firewall", "firewall_seen", "firewall_remedy"};
 static_assert(countof(fact_names) == FACTS, "a name for each fact");
 
 char *doctor_command(const char nonce[static SSH_NONCE_LEN + 1],
@@ -228,6 +232,8 @@ static void take(struct reading *g, const char *key, char *value)
         g->place->cached = true;
     else if (g->place && strcmp(key, "df") == 0)
         g->place->free_kib = available(value);
+    else if (strcmp(key, "address") == 0 && g->r->address_count < DOCTOR_ADDRESSES)
+        g->r->addresses[g->r->address_count++] = value;
     else if (strcmp(key, "agent") == 0)
         take_agent(g->r, value);
     else if (strcmp(key, "logind") == 0)

@@ -15,6 +15,7 @@
 #include "net/ssh_script.h"
 
 #define DOCTOR_PLACES    3
+#define DOCTOR_ADDRESSES 6
 #define DOCTOR_NOISE_MAX 60 /* characters kept of what the login shell prints */
 
 enum doctor_fact {
@@ -23,10 +24,14 @@ enum doctor_fact {
     FACT_RELEASE, /* uname -r */
     FACT_UID,
     FACT_USER,
-    FACT_LACKS,   /* tools that the bootstrap needs and that are not there, by blanks */
-    FACT_SYSTEMD, /* there: it runs the host */
-    FACT_FILES,   /* the hard limit on open files; "unlimited" */
-    FACT_MEMORY,  /* available, in KiB */
+    FACT_LACKS,    /* tools that the bootstrap needs and that are not there, by blanks */
+    FACT_SYSTEMD,  /* there: it runs the host */
+    FACT_FILES,    /* the hard limit on open files; "unlimited" */
+    FACT_MEMORY,   /* available, in KiB */
+    FACT_UDP,      /* "PORT TOKEN", where it answers (udp_token.h) */
+    FACT_FIREWALL, /* firewall_verdict_name() */
+    FACT_FIREWALL_SEEN,
+    FACT_FIREWALL_REMEDY,
     FACTS
 };
 
@@ -59,6 +64,8 @@ struct doctor_report {
     const char *facts[FACTS];
     struct doctor_place places[DOCTOR_PLACES];
     struct doctor_socket sockets[PATH_AGENT_SOCKETS];
+    const char *addresses[DOCTOR_ADDRESSES]; /* its own, the one that ssh came to first */
+    size_t address_count;
     bool kills;             /* logind's KillUserProcesses … */
     bool kills_set;         /* … is set, not the default */
     const char *kills_file; /* … in this file */

@@ -19,12 +19,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct doctor_side side = {.host = "host",
-                               .self = "berth",
-                               .version = "1",
-                               .build = "2",
-                               .offers[SSH_X86_64].size = 1000000,
-                               .by_host = size & 1};
+    struct doctor_side side = {
+        .host = "host",
+        .self = "berth",
+        .version = "1",
+        .build = "2",
+        .offers[SSH_X86_64].size = 1000000,
+        .by_host = size & 1,
+        .udp_port = 40000,
+        .way_count = size % 3,
+        .ways = {{.outcome = (enum way_outcome)(size % (WAY_GOOD + 1)), .address = "192.0.2.1"},
+                 {.v6 = true, .address = "2001:db8::1"}}};
     struct doctor_report report;
     struct checks checks;
     doctor_report_parse(&report, "0123456789abcdef", (const char *)data, size);

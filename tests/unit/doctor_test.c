@@ -48,13 +48,18 @@ static char *judge(const char *text, const struct doctor_side *side)
     return lines;
 }
 
-static char *judge_host(const struct host *h)
+static char *judge_host_from(const struct host *h, const struct doctor_side *side)
 {
-    struct doctor_side side = side_of();
     cleanup_free char *text = xasprintf(
         "berth-%s begin\n%s%s%s%s%sberth-%s end\n", nonce, FACTS, h->places ? h->places : PLACES,
         h->sockets ? h->sockets : FREE SECOND, LIMITS, h->facts ? h->facts : "", nonce);
-    return judge(text, &side);
+    return judge(text, side);
+}
+
+static char *judge_host(const struct host *h)
+{
+    struct doctor_side side = side_of();
+    return judge_host_from(h, &side);
 }
 
 static void check_lines(const char *got, const char *want)
@@ -77,6 +82,8 @@ TEST(doctor_healthy_host)
               "ok    logout         an agent outlives its ssh connection\n"
               "ok    open files     up to 524288\n"
               "ok    memory         1.9 GiB available\n"
+              "?     udp path       not tried: that takes this very berth there; `berth master` "
+              "sends it\n"
               "me@h is ready\n");
     free(lines);
 }
@@ -234,6 +241,108 @@ TEST(doctor_path_too_long_for_a_socket)
     free(sockets);
 }
 
+/* ---- UDP ---- */
+
+#define OPEN "firewall=open\nfirewall_seen=its own rules let UDP 40000-50000 in\n"
+#define CLOSED                                                                                     \
+    "firewall=closed\nfirewall_seen=ufw blocks UDP 40000-50000\n"                                  \
+    "firewall_remedy=sudo ufw allow 40000:50000/udp\n"
+#define UNKNOWN                                                                                    \
+    "firewall=unknown\nfirewall_seen=ufw is on; what it blocks only root may see\n"                \
+    "firewall_remedy=sudo ufw allow 40000:50000/udp\n"
+#define NOBODY "firewall=unknown\nfirewall_seen=none is known to be on\n"
+#define AND    "\n                     -> "
+#define BY_SSH "; until then sessions go over ssh\n"
+
+static const struct {
+    const char *facts;
+    struct doctor_way ways[3]; /* those without an address are none */
+    const char *lines, *not_there;
+} paths[] = {
+    {OPEN,
+     {{WAY_GOOD, false, "203.0.113.7", 18400}},
+     "ok    firewall       its own rules let UDP 40000-50000 in\n"
+     "ok    udp path       gets through to 203.0.113.7, port 43210, in 18 ms\n",
+     NULL},
+    {OPEN,
+     {{WAY_GOOD, false, "203.0.113.7", 840}, {WAY_GOOD, true, "2001:db8::7", 900}},
+     "gets through to 203.0.113.7, port 43210, in 0.8 ms; over IPv6 too\n",
+     NULL},
+    {OPEN,
+     {{WAY_SILENT, true, "2001:db8::7", 0},
+      {WAY_SILENT, false, "10.0.0.9", 0},
+      {WAY_GOOD, false, "203.0.113.7", 18000}},
+     "gets through to 203.0.113.7, port 43210, in 18 ms; not to 2001:db8::7\n",
+     NULL},
+    {OPEN,
+     {{WAY_GOOD, false, "203.0.113.7", 18000}, {WAY_NONE, true, "2001:db8::7", 0}},
+     "in 18 ms\n",
+     "2001"},
+    {UNKNOWN, {{WAY_GOOD, false, "203.0.113.7", 18000}}, "in 18 ms\n", "firewall"},
+    {CLOSED,
+     {{WAY_GOOD, false, "203.0.113.7", 18000}},
+     "warn  firewall       ufw blocks UDP 40000-50000" AND "sudo ufw allow 40000:50000/udp\n"
+     "ok    udp path ",
+     NULL},
+    {CLOSED,
+     {{WAY_SILENT, false, "203.0.113.7", 0}},
+     "warn  firewall       ufw blocks UDP 40000-50000" AND "sudo ufw allow 40000:50000/udp\n"
+     "warn  udp path       does not get through to 203.0.113.7, port 43210: no answer" AND
+     "open its firewall, as above" BY_SSH,
+     NULL},
+    {OPEN,
+     {{WAY_REFUSED, false, "203.0.113.7", 0}},
+     "warn  udp path       does not get through to 203.0.113.7, port 43210: it is refused" AND
+     "open UDP 40000-50000 to it at its provider (security group, router), and out of this "
+     "network" BY_SSH,
+     NULL},
+    {UNKNOWN,
+     {{WAY_SILENT, false, "203.0.113.7", 0}},
+     "warn  firewall       ufw is on; what it blocks only root may see" AND
+     "sudo ufw allow 40000:50000/udp\n"
+     "warn  udp path       does not get through to 203.0.113.7, port 43210: no answer" AND
+     "if it is not its firewall: open UDP 40000-50000 to it at its provider ",
+     NULL},
+    {NOBODY,
+     {{WAY_SILENT, false, "203.0.113.7", 0}},
+     "?     firewall       none is known to be on\n"
+     "warn  udp path       does not get through to 203.0.113.7, port 43210: no answer" AND
+     "open UDP 40000-50000 to it at its provider ",
+     NULL},
+    {OPEN,
+     {{WAY_FORBIDDEN, false, "203.0.113.7", 0}},
+     "port 43210: this machine may not send it" AND "have this machine's own firewall let UDP out",
+     NULL},
+    {OPEN,
+     {{WAY_SMALL, false, "203.0.113.7", 18000}},
+     "warn  udp path       only short datagrams get through to 203.0.113.7, port 43210" AND
+     "a device between drops larger ones: its MTU must be 1280 at least" BY_SSH,
+     NULL},
+};
+
+TEST(doctor_judges_udp)
+{
+    for (size_t i = 0; i < countof(paths); i++) {
+        struct doctor_side side = side_of();
+        side.udp_port = 43210;
+        for (size_t k = 0; k < countof(paths[i].ways) && paths[i].ways[k].address[0]; k++)
+            side.ways[side.way_count++] = paths[i].ways[k];
+        char *lines = judge_host_from(&(struct host){.facts = paths[i].facts}, &side);
+        check_lines(lines, paths[i].lines);
+        if (paths[i].not_there && strstr(lines, paths[i].not_there))
+            test_fail(__FILE__, __LINE__, "there: %s in:\n%s", paths[i].not_there, lines);
+        free(lines);
+    }
+}
+
+TEST(doctor_udp_that_could_not_be_bound)
+{
+    char *lines =
+        judge_host(&(struct host){.places = HOME "cached=yes\ntrouble=\n", .facts = NOBODY});
+    check_lines(lines, "warn  udp path       no UDP port could be had there\n");
+    free(lines);
+}
+
 /* ---- what was not heard ---- */
 
 TEST(doctor_knows_what_it_does_not_know)
@@ -251,6 +360,8 @@ TEST(doctor_knows_what_it_does_not_know)
                      "ok    logout         an agent outlives its ssh connection\n"
                      "?     open files     unknown: ulimit says nothing\n"
                      "?     memory         unknown: no /proc/meminfo\n"
+                     "?     udp path       not tried: that takes this very berth there; `berth "
+                     "master` sends it\n"
                      "me@h is ready\n");
     free(lines);
 }

@@ -176,14 +176,16 @@ class Firewall(harness.TestCase):
             except TimeoutError:
                 return False
 
+    def echo(self):
+        env = {**os.environ, "SSH_CONNECTION": f"{NEAR[0]} 4711 {FAR[0]} 22", "PATH": ADMIN_PATH}
+        with self.far.entered():
+            return subprocess.Popen([self.berth_path, "agent", f"--udp-echo={ECHO_SECONDS}"], env=env,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
     def ask(self):
         """What berth says there, and whether UDP gets in over IPv4 and over IPv6."""
-        env = {**os.environ, "SSH_CONNECTION": f"{NEAR[0]} 4711 {FAR[0]} 22", "PATH": ADMIN_PATH}
         says = {}
-        with self.far.entered():
-            echo = subprocess.Popen([self.berth_path, "agent", f"--udp-echo={ECHO_SECONDS}"], env=env,
-                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        with echo:
+        with self.echo() as echo:
             while "firewall_remedy" not in says:
                 key, value = echo.stdout.readline().rstrip("\n").split("=", 1)
                 says.setdefault(key, value)
@@ -256,6 +258,32 @@ class Firewall(harness.TestCase):
 
         await_ready()
         return run
+
+    def test_echo_of_strangers(self):
+        """Only who has the token is answered, with as much as they sent, and not for ever."""
+        with self.echo() as echo:
+            says = {}
+            while "firewall_remedy" not in says:
+                key, value = echo.stdout.readline().rstrip("\n").split("=", 1)
+                says.setdefault(key, value)
+            port, token = says["udp"].split()
+            token = bytes.fromhex(token)
+            with self.near.entered():
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with s:
+                s.connect((FAR[0], int(port)))
+                s.settimeout(DEADLINE)
+                for stranger in (b"", b"Q", token, bytes(32), token[:-1] + b"\0Q\0" + bytes(20), token + b"A\0" + bytes(20),
+                                 token + b"Q\0" + bytes(13), token + b"Q\0" + bytes(1183)):
+                    s.send(stranger)
+                for n in range(64):
+                    s.send(token + b"Q" + bytes([n]) + bytes(14 + n))
+                    self.assertEqual(s.recv(2000), token + b"A" + bytes([n]) + bytes(14 + n))
+                s.settimeout(SILENCE)
+                s.send(token + b"Q\0" + bytes(20))
+                self.assertRaises(TimeoutError, s.recv, 2000)
+                s.send(token + b"B\0" + bytes(20))
+                self.assertEqual(echo.wait(DEADLINE), 0)
 
     @unittest.skipUnless(there_is("ufw"), "NOT TESTED: there is no ufw")
     def test_ufw(self):
