@@ -32,6 +32,20 @@ EXCEPT = {
                     "vsock": "would end the VM that runs the tests"},
 }
 
+# What a brief run leaves out, GUEST_BRIEF=1: amounts and waiting, which take an emulated machine minutes. Each
+# request is still asked for what it does, for its errors and for those limits that are soon reached.
+LONG = (
+    "test_dial.Dial.test_after_other_requests", "test_exec.Ends.test_orphans", "test_exec.Ends.test_output_before",
+    "test_exec.Output.test_more_than_is_kept", "test_exec.Output.test_nothing_is_kept", "test_exec.Output.test_text_that",
+    "test_exec.Refusals.test_too_many", "test_files.Editing.test_large", "test_files.Listing.test_many",
+    "test_files.Listing.test_too_many", "test_files.Reading.test_more_than_a", "test_files.Writing.test_large", "test_idle.",
+    "test_jobs.Background.test_bounded_output", "test_jobs.Background.test_output_that_fits_no_frame", "test_jobs.Many.",
+    "test_limits.Concurrency.", "test_paths.Paths.test_odd_names", "test_stream.Pipes.test_much",
+    "test_stream.Pipes.test_slow_reader", "test_tasks.Tasks.test_many", "test_tasks.Tasks.test_much_output",
+    "test_tasks.Tasks.test_no_more_than_a_thousand", "test_tasks.Tasks.test_output_that_json_makes_longer",
+    "test_transfer.Get.test_reader_that_leaves", "test_transfer.Get.test_sparse", "test_transfer.Put.test_big",
+)
+
 _world = None
 
 
@@ -88,6 +102,8 @@ class TestCase(unittest.TestCase):
         for start, ways in EXCEPT.items():
             if self.id().startswith(start) and self.world.way in ways:
                 self.skipTest(f"over {self.world.way}: {ways[self.world.way]}")
+        if os.environ.get("GUEST_BRIEF") and self.id().startswith(LONG):
+            self.skipTest("this run is a brief one")
         self.guest = self.world.guest
         self.world.tests += 1
         self.dir = f"{self.world.dir}/t{self.world.tests}"
