@@ -123,11 +123,6 @@ static int errno_of(int error)
     }
 }
 
-static void stay_silent(struct quic_conn *m)
-{
-    quic_conn_down(m, EACCES);
-}
-
 void quic_conn_fail(struct quic_conn *m, int error)
 {
     ngtcp2_ccerr why;
@@ -138,10 +133,6 @@ void quic_conn_fail(struct quic_conn *m, int error)
         return;
     }
     log_trace("quic: %s", ngtcp2_strerror(error));
-    if (m->server && !quic_crypto_session(m->crypto)) {
-        stay_silent(m);
-        return;
-    }
     ngtcp2_ccerr_default(&why);
     if (error == NGTCP2_ERR_CRYPTO)
         ngtcp2_ccerr_set_tls_alert(&why, ngtcp2_conn_get_tls_alert(m->conn), NULL, 0);
@@ -182,7 +173,7 @@ static void judge(struct quic_conn *m, int error, bool current)
     } else if (m->state == QUIC_DOWN) {
         return;
     } else if (m->server && !quic_crypto_session(m->crypto)) {
-        stay_silent(m);
+        quic_conn_down(m, EACCES); /* a stranger, who hears nothing */
     } else if (error) {
         quic_conn_fail(m, error);
     } else if (quic_authentic) {
@@ -223,8 +214,7 @@ static void flush(void *arg)
 /* As long as ngtcp2 has a plan, something may be unsaid that is not in flight just now. */
 static void see_drained(struct quic_conn *m, bool plans)
 {
-    if (!m->away || m->drained || m->count || m->notes || plans || m->state != QUIC_UP ||
-        quic_waiting(&m->mux))
+    if (!m->away || m->drained || m->count || m->notes || plans || m->state != QUIC_UP)
         return;
     m->drained = true;
     loop_task_post(&m->tell_drained);

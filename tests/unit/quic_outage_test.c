@@ -47,8 +47,10 @@ TEST(quic_outage_probe_after_a_long_outage)
         r.relay.cut = true;
         long_outage();
         CHECK(quic_silence_ms(r.a.m) > 200000);
+        r.a.hears = r.b.hears = 0;
         r.relay.cut = false;
         quic_probe(i ? r.a.m : r.b.m);
+        QRIG_UNTIL(&r, r.a.hears && r.b.hears);
         qrig_bulk_end(&r, 8 << 20);
     }
 }

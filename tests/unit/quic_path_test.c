@@ -291,6 +291,25 @@ TEST(quic_path_drains_before_it_ends)
     qrig_end(&r);
 }
 
+/* Who does not wait has said it all the same, if nothing gets lost. */
+TEST(quic_path_ends_at_once)
+{
+    qrig_begin(&r, false);
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups);
+    struct qtalk *t = qrig_open(&r.a);
+    qtalk_pump(t, 3000, true);
+    qtalk_close(t);
+    mux_free(r.a.m);
+    r.a.m = NULL;
+    QRIG_UNTIL(&r, r.b.downs);
+    CHECK_INT(r.b.down_error, 0);
+    CHECK_INT(r.b.n, 1);
+    CHECK_INT(r.b.talks[0]->got, 3000);
+    CHECK(r.b.talks[0]->eof);
+    qrig_end(&r);
+}
+
 TEST(quic_path_does_not_drain_while_it_is_used)
 {
     uint8_t bytes[100] = {0};

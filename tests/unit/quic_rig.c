@@ -168,8 +168,15 @@ static void drained(void *arg)
     side->drains++;
 }
 
+static void heard(void *arg)
+{
+    struct qside *side = arg;
+    side->hears++;
+}
+
 static const struct quic_events events = {.mux = {.accepted = accepted, .down = down},
                                           .up = up,
+                                          .heard = heard,
                                           .drained = drained,
                                           .datagram = datagram};
 
