@@ -22,6 +22,8 @@ BLOCK = random.Random(1).randbytes(1 << 20)
 
 
 class Fidelity(TestCase):
+    transport = "ssh"
+
     def setUp(self):
         super().setUp()
         self.ways = Ways(self, self.user())
@@ -433,6 +435,8 @@ class Names(TestCase):
 
 
 class SocksProxy(TestCase):
+    transport = "ssh"
+
     def setUp(self):
         super().setUp()
         self.port = free_port()
@@ -496,6 +500,26 @@ class SocksProxy(TestCase):
             client.shutdown(socket.SHUT_WR)
             data, how = rest(client)
             self.assertEqual((data[:4], data[12:], how), (b"\5\0\5\0", b"data", "end"))
+
+
+class HalfCloseByQuic(HalfClose):
+    transport = "quic"
+
+
+class ResetByQuic(Reset):
+    transport = "quic"
+
+
+class TargetByQuic(Target):
+    transport = "quic"
+
+
+class LargeByQuic(Large):
+    transport = "quic"
+
+
+class SocksProxyByQuic(SocksProxy):
+    transport = "quic"
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ CONNECTIONS = 100_000
 WARM_UP = 10_000
 OPEN = 2000
 MIB = 1 << 20
-STALLED = 16 * MIB  # what either end may hold while one reader is stalled
-IDLE = 2 * MIB      # and when nothing is open, whatever was before
+IDLE = 2 * MIB  # bytes of either end when nothing is open, whatever was before
 STORM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "storm.py")
 
 
@@ -54,6 +53,8 @@ def descriptors_at_first(count):
 
 class Limits(TestCase):
     """One master with two paths through it."""
+
+    transport = "ssh"
 
     def setUp(self):
         super().setUp()
@@ -125,6 +126,8 @@ class Often(Limits):
 
 
 class AtOnce(Limits):
+    stalled = 16 * MIB  # what either end may hold while one reader is stalled
+
     def allow_descriptors(self, count):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard < count:
@@ -177,13 +180,13 @@ class AtOnce(Limits):
         with path.pair() as (client, server):
             writer, reader = (server, client) if downward else (client, server)
             kept = fill(writer)
-            self.assert_memory(STALLED)
+            self.assert_memory(self.stalled)
             traffic = Traffic()
             for i in range(8):
                 traffic.add(f"beside {i}", path.connect(), path.accept(), 8 * MIB)
             traffic.run()
             traffic.close()
-            self.assert_memory(STALLED)
+            self.assert_memory(self.stalled)
             writer.shutdown(socket.SHUT_WR)
             got, how = rest(reader)
             self.assertEqual((len(got), how), (kept, "end"))
@@ -195,6 +198,15 @@ class AtOnce(Limits):
             for downward in True, False:
                 with self.subTest(path.name, downward=downward):
                     self.stall(path, downward)
+
+
+class OftenByQuic(Often):
+    transport = "quic"
+
+
+class AtOnceByQuic(AtOnce):
+    transport = "quic"
+    stalled = 32 * MIB  # a connection's window, and what is kept for the next bytes
 
 
 if __name__ == "__main__":
