@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "applets/agent/client.h"
+#include "applets/agent/hint.h"
 #include "applets/agent/udp.h"
 #include "applets/version.h"
 #include "core/bytes.h"
@@ -136,9 +137,10 @@ static void serve_attach(struct request *r)
     }
 }
 
-static const struct service_row rows[] = {
+const struct service_row agent_rows[] = {
     SERVICE_ROWS,
     {MSG_ATTACH, serve_attach},
+    {MSG_FIREWALL_HINT, serve_firewall_hint},
     {MSG_COUNT, NULL},
 };
 
@@ -181,7 +183,7 @@ struct client *client_new(struct agent *agent, const uint8_t id[static SESSION_L
     c->idle_ms = agent->idle_ms;
     c->session = session_new(agent->loop, SESSION_AGENT, id, &session_events, c);
     service_init(&c->service, agent->loop);
-    c->service.rows = rows;
+    c->service.rows = agent_rows;
     c->service.owner = c;
     c->service.version = berth_version();
     c->service.workload = &agent->workload;

@@ -34,6 +34,9 @@ struct client {
     struct loop_timer grace; /* runs while it has no carrier */
 };
 
+/* What a master may ask for on a stream. The service's owner is the client. */
+extern const struct service_row agent_rows[];
+
 struct client *client_new(struct agent *agent, const uint8_t id[static SESSION_LEN]);
 /* Listeners closed, streams reset. */
 void client_free(struct client *c);

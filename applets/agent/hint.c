@@ -45,6 +45,3 @@ void serve_firewall_hint(struct request *r)
     r->abort = forget;
     h->looking = firewall_look(r->service->loop, &ask, looked, r);
 }
-
-const struct service_row agent_rows[] = {
-    SERVICE_ROWS, {MSG_FIREWALL_HINT, serve_firewall_hint}, {MSG_COUNT, NULL}};

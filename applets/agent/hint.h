@@ -4,11 +4,8 @@
 
 #include "applets/service/service.h"
 
-/* FirewallHint {port} is answered with Hint {text}: firewall_hint_text(). */
+/* FirewallHint {port} is answered with Hint {text}: firewall_hint_text(). The service's owner
+ * is the client, or NULL. */
 service_fn serve_firewall_hint;
-
-/* What a master may ask its agent for: all that any agent does, and that. The service's owner is
- * the client, or NULL. */
-extern const struct service_row agent_rows[];
 
 #endif

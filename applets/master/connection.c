@@ -282,6 +282,7 @@ static void renew(struct master *m, const char *why)
     m->takeover = xstrdup(hex);
     m->greeted = false;
     promote_stop(m);
+    hint_forget(m);
     drop_carrier(m);
     forward_close_automatic(m);
     session_free(m->session);
@@ -451,17 +452,6 @@ static void hello_acknowledged(struct master *m, const struct message *ack)
         forward_listen_all(m);
 }
 
-void connection_udp_blocked(struct master *m)
-{
-    if (m->wants_quic)
-        give_up(m, "QUIC cannot be had (--transport quic)");
-    else if (m->promotion.port)
-        log_note("%s: UDP port %u does not get through: staying on ssh", m->options->host,
-                 m->promotion.port);
-    else
-        log_trace("%s: the agent has no UDP port", m->options->host);
-}
-
 static void end_by_agent(struct master *m, const struct message *said)
 {
     const char *reason = json_get_str(said->body, "reason");
@@ -508,6 +498,11 @@ static const struct session_events session_events = {.up = on_up,
                                                      .over = on_over,
                                                      .message = on_message,
                                                      .stream = on_stream};
+
+void connection_give_up(struct master *m, const char *why)
+{
+    give_up(m, why);
+}
 
 /* --- its life ------------------------------------------------------------------------------------------ */
 
@@ -576,6 +571,7 @@ void connection_fini(struct master *m)
     loop_timer_del(&m->limit);
     netwatch_free(m->watch);
     promote_fini(m);
+    hint_forget(m);
     session_free(m->session);
     key_wipe(m->psk, sizeof m->psk);
     ssh_free(m->ssh);

@@ -15,6 +15,13 @@
 #include "net/netwatch.h"
 #include "net/ssh.h"
 
+/* A question under way. */
+struct hint {
+    struct stream *stream; /* NULL: none is */
+    struct frame_reader frames;
+    struct loop_timer patience;
+};
+
 enum master_state {
     MASTER_FIRST,    /* the first ssh connection is being made; if it fails, that is the end */
     MASTER_UP,       /* the session flows */
@@ -34,6 +41,7 @@ struct master {
     struct ssh *ssh;
     struct session *session;
     uint8_t psk[PSK_LEN];       /* the session's */
+    struct hint hint;           /* hint.c */
     struct promotion promotion; /* promote.c */
     struct netwatch *watch;
     struct loop_timer retry, limit;
@@ -64,8 +72,14 @@ void connection_start(struct master *m);
 /* Orderly: listeners closed, Shutdown said; the loop ends within 1 s. */
 void connection_stop(struct master *m, int exit_status);
 void connection_fini(struct master *m);
-/* There is no QUIC to be had: UDP does not get through, or the agent has no port. */
-void connection_udp_blocked(struct master *m);
+/* One line says why; the master ends with 1. */
+void connection_give_up(struct master *m, const char *why);
+
+/* --- hint.c: why UDP does not get through ------------------------------------------------------- */
+
+/* Asks the agent, shows what it says, and then tells promote_hinted(). */
+void hint_ask(struct master *m);
+void hint_forget(struct master *m);
 
 /* --- remote.c: what the agent asks ----------------------------------------------------------------- */
 

@@ -29,6 +29,25 @@ static void end_attempts(struct promotion *p)
     }
 }
 
+/* --- without QUIC ---------------------------------------------------------------------------- */
+
+/* Once for each time that it is lost. */
+static void tell_blocked(struct master *m)
+{
+    if (m->promotion.told)
+        return;
+    m->promotion.told = true;
+    log_note("%s: UDP port %u does not get through%s", m->options->host, m->promotion.port,
+             m->wants_quic ? "" : ": staying on ssh");
+    hint_ask(m);
+}
+
+void promote_hinted(struct master *m)
+{
+    if (m->wants_quic)
+        connection_give_up(m, "QUIC cannot be had, and --transport quic asks for it");
+}
+
 /* --- the race ------------------------------------------------------------------------------- */
 
 static void on_up(void *arg)
@@ -53,9 +72,7 @@ static void on_down(void *arg, int error)
     if (is_trying(&m->promotion))
         return;
     loop_timer_set(&m->promotion.again, AGAIN_MS);
-    if (!m->promotion.told)
-        connection_udp_blocked(m);
-    m->promotion.told = true;
+    tell_blocked(m);
 }
 
 static void refuse(void *arg, struct stream *s)
@@ -163,7 +180,7 @@ void promote_learn(struct master *m, const struct message *ack)
     if (m->options->transport == TRANSPORT_SSH)
         return;
     if (json_get_int(ack->body, "udp_port", &port) != 1 || port < 1 || port > UINT16_MAX) {
-        connection_udp_blocked(m);
+        promote_hinted(m);
         return;
     }
     p->port = (uint16_t)port;

@@ -39,6 +39,8 @@ void promote_init(struct master *m);
 void promote_learn(struct master *m, const struct message *ack);
 /* Tries now, unless QUIC is there already, or being tried: the network may be another one. */
 void promote_try(struct master *m);
+/* What there is to say about it was said. */
+void promote_hinted(struct master *m);
 /* Tries soon: the connection that there was has ended. */
 void promote_again(struct master *m);
 /* What is known of this session's agent is forgotten. */

@@ -1,7 +1,7 @@
 /* With the programs of this machine, in a network of the test's own. */
 #include <stdlib.h>
 
-#include "applets/agent/hint.h"
+#include "applets/agent/client.h"
 #include "applets/service/firewall.h"
 #include "applets/service/program.h"
 #include "core/mem.h"
