@@ -13,9 +13,9 @@
  * go down with ECONNABORTED.
  *
  * An orderly end: mux_go_away(), which is not told to the peer: its new streams are reset. Close
- * the streams, and await drained(), for as long as there is hope. mux_free() sends what the
- * congestion window allows, then one CONNECTION_CLOSE, and never again: what of all that gets lost
- * is lost, and a peer that missed it only hears silence. */
+ * the streams, and await drained(), for as long as there is hope. mux_free() sends what may be sent
+ * at that moment, then one CONNECTION_CLOSE, and never again: what of all that gets lost is lost,
+ * and a peer that missed it only hears silence. */
 #ifndef NET_QUIC_H
 #define NET_QUIC_H
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "net/quic_crypto.h"
+#include "net/quic_internal.h"
 #include "tests/unit/quic_rig.h"
 
 static struct qrig r;
@@ -291,12 +292,18 @@ TEST(quic_path_drains_before_it_ends)
     qrig_end(&r);
 }
 
+/* Nothing is to be done at any time: nor is anything held back by pacing. */
+static bool idle(struct mux *m)
+{
+    return ngtcp2_conn_get_expiry(quic_conn_of(m)->conn) == UINT64_MAX;
+}
+
 /* Who does not wait has said it all the same, if nothing gets lost. */
 TEST(quic_path_ends_at_once)
 {
     qrig_begin(&r, false);
     qrig_connect(&r);
-    QRIG_UNTIL(&r, r.a.ups && r.b.ups);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups && idle(r.a.m));
     struct qtalk *t = qrig_open(&r.a);
     qtalk_pump(t, 3000, true);
     qtalk_close(t);
@@ -305,8 +312,7 @@ TEST(quic_path_ends_at_once)
     QRIG_UNTIL(&r, r.b.downs);
     CHECK_INT(r.b.down_error, 0);
     CHECK_INT(r.b.n, 1);
-    CHECK_INT(r.b.talks[0]->got, 3000);
-    CHECK(r.b.talks[0]->eof);
+    CHECK(r.b.n && r.b.talks[0]->got == 3000 && r.b.talks[0]->eof);
     qrig_end(&r);
 }
 
