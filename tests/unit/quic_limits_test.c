@@ -1,9 +1,11 @@
 /* QUIC with much of everything: streams, keys, families, ports, and a kernel that will not. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "net/quic_internal.h"
 #include "tests/unit/quic_rig.h"
 
 static struct qrig r;
@@ -101,7 +103,56 @@ TEST(quic_limits_a_hundred_thousand_streams)
     qrig_end(&r);
 }
 
+/* Both windows grow beyond what they begin with, to what is held against them and no further. */
+TEST(quic_limits_windows)
+{
+    uint64_t most = 0, most_of_stream = 0;
+    qrig_bulk(&r, true, 40 << 20);
+    ngtcp2_conn *conn = quic_conn_of(r.a.m)->conn;
+    while (!qrig_bulk_over(&r) && qrig_turn(&r)) {
+        uint64_t left = ngtcp2_conn_get_max_data_left(conn);
+        uint64_t left_of_stream = ngtcp2_conn_get_max_stream_data_left(conn, 0);
+        most = left > most ? left : most;
+        most_of_stream = left_of_stream > most_of_stream ? left_of_stream : most_of_stream;
+    }
+    CHECK(most > 1u << 20);
+    CHECK(most <= QUIC_WINDOW);
+    CHECK(most_of_stream > 256u << 10);
+    CHECK(most_of_stream <= QUIC_STREAM_WINDOW);
+    qrig_bulk_end(&r, 40 << 20);
+}
+
+/* One that was closed is given up when the peer, who is there, takes nothing for long. */
+TEST(quic_limits_a_reader_that_never_reads)
+{
+    qrig_begin(&r, false);
+    connect_both();
+    r.b.hold = true;
+    struct qtalk *t = qrig_open(&r.a);
+    qtalk_pump(t, 4 << 20, true);
+    QRIG_UNTIL(&r, r.b.n == 1);
+    qrig_idle(&r, 50);
+    qtalk_close(t);
+    for (int i = 0; i < 4; i++) {
+        loop_timer_set(&quic_conn_of(r.a.m)->sweep, 0);
+        qrig_idle(&r, 20);
+        CHECK_INT(mux_count(r.a.m), 1);
+    }
+    loop_timer_set(&quic_conn_of(r.a.m)->sweep, 0);
+    QRIG_UNTIL(&r, r.b.talks[0]->error == ECONNRESET);
+    QRIG_UNTIL(&r, !mux_count(r.a.m));
+    qrig_end(&r);
+}
+
 /* ---- keys ---- */
+
+/* Of slow start, which a loss sets. BBR has none. */
+static uint64_t threshold_of(struct mux *m)
+{
+    ngtcp2_conn_info info;
+    ngtcp2_conn_get_conn_info(quic_conn_of(m)->conn, &info);
+    return info.ssthresh;
+}
 
 TEST(quic_limits_new_keys_under_load)
 {
@@ -114,6 +165,7 @@ TEST(quic_limits_new_keys_under_load)
         theirs += quic_update_keys(r.b.m);
     }
     CHECK(ours + theirs >= 3);
+    CHECK(threshold_of(r.a.m) == UINT64_MAX);
     qrig_bulk_end(&r, 20 << 20);
 }
 
@@ -151,6 +203,8 @@ TEST(quic_limits_cubic)
     QRIG_UNTIL(&r, t->eof);
     CHECK_INT(t->got, 2 << 20);
     CHECK(!t->wrong);
+    CHECK(threshold_of(r.a.m) != UINT64_MAX);
+    CHECK(threshold_of(r.b.m) != UINT64_MAX);
     qrig_end(&r);
 }
 
