@@ -292,8 +292,9 @@ static void by_signs(struct firewall_judgement *out, const struct judging *j)
     enum keeper keeper = keeper_seen(facts);
     out->verdict = FIREWALL_UNKNOWN;
     if (keeper == KEEPER_NONE)
-        out->seen = xstrdup("none is known to be on (ufw, firewalld, nftables, iptables), but only "
-                            "root may see the rules");
+        out->seen =
+            xstrdup("no firewall is known to be on (ufw, firewalld, nftables, iptables), but only "
+                    "root may see the rules");
     else if (keeper == KEEPER_NFT)
         out->seen = conf_text(facts);
     else

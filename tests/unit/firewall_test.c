@@ -341,7 +341,7 @@ TEST(firewall_signs)
     struct firewall_facts facts = facts_of(NULL, NULL);
     check_view(
         &facts, &range,
-        "unknown: none is known to be on (ufw, firewalld, nftables, iptables), but only root "
+        "unknown: no firewall is known to be on (ufw, firewalld, nftables, iptables), but only root "
         "may see the rules -> ");
     facts.iptables = true;
     facts.used[FIREWALL_V6] = true;
