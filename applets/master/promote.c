@@ -8,10 +8,12 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "net/ssh_peer.h"
 
-#define AGAIN_MS 60000 /* from one vain try to the next */
-#define TRY_MS   5000  /* for a handshake */
-#define GONE_MS  1000  /* after a connection has ended, until the next try */
+#define AGAIN_MS  60000 /* from one vain try to the next */
+#define NAMED_MAX 5    /* of the places that are tried; the others are left to what the name says */
+#define TRY_MS    5000 /* for a handshake */
+#define GONE_MS   1000 /* after a connection has ended, until the next try */
 
 static bool is_trying(const struct promotion *p)
 {
@@ -173,6 +175,25 @@ static void on_host(void *arg, const char *hostname)
     look_up(m);
 }
 
+static void add_peer_of_ssh(struct master *m)
+{
+    union ssh_peer peer;
+    struct quic_addr place = {0};
+    uint16_t port = htons(m->promotion.port);
+    if (!m->ssh || ssh_peer_of(ssh_pid(m->ssh), &peer) < 0)
+        return;
+    if (peer.sa.sa_family == AF_INET6) {
+        place.in6 = peer.in6;
+        place.in6.sin6_port = port;
+        place.len = sizeof place.in6;
+    } else {
+        place.in = peer.in;
+        place.in.sin_port = port;
+        place.len = sizeof place.in;
+    }
+    add_place(m, &place);
+}
+
 void promote_learn(struct master *m, const struct message *ack)
 {
     struct promotion *p = &m->promotion;
@@ -185,7 +206,9 @@ void promote_learn(struct master *m, const struct message *ack)
     }
     p->port = (uint16_t)port;
     p->n = 0;
-    for (struct json_iter it = json_iter(json_get(ack->body, "addresses")); json_next(&it);) {
+    add_peer_of_ssh(m);
+    struct json_iter it = json_iter(json_get(ack->body, "addresses"));
+    while (p->n < NAMED_MAX && json_next(&it)) {
         const char *text = json_str(it.value);
         struct quic_addr place = text ? quic_addr_parse(text, p->port) : (struct quic_addr){0};
         add_place(m, &place);

@@ -1,7 +1,7 @@
 /* promote.h: QUIC for a session that has begun over ssh.
  *
- * The agent is looked for at several addresses at once: at those that it names, and at those of
- * the host that ssh was told to connect to. Whoever answers first, with the session's key, is
+ * The agent is looked for at several addresses at once: where ssh is connected to, at those that it
+ * names, and at those of the host's name, which a jump host may hide. Whoever answers first, with the session's key, is
  * taken. While nobody does the session stays on ssh, and it is tried again. */
 #ifndef MASTER_PROMOTE_H
 #define MASTER_PROMOTE_H
