@@ -339,10 +339,10 @@ TEST(firewall_without_nft_there_may_be_more_rules)
 TEST(firewall_signs)
 {
     struct firewall_facts facts = facts_of(NULL, NULL);
-    check_view(
-        &facts, &range,
-        "unknown: no firewall is known to be on (ufw, firewalld, nftables, iptables), but only root "
-        "may see the rules -> ");
+    check_view(&facts, &range,
+               "unknown: no firewall is known to be on (ufw, firewalld, nftables, iptables), but "
+               "only root "
+               "may see the rules -> ");
     facts.iptables = true;
     facts.used[FIREWALL_V6] = true;
     check_view(
