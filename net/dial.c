@@ -230,7 +230,10 @@ static struct dial *make(struct loop *loop, dial_fn *fn, void *arg)
 struct dial *dial_start(struct loop *loop, const struct target *t, dial_fn *fn, void *arg)
 {
     struct dial *d = make(loop, fn, arg);
-    if (t->kind == TARGET_UNIX) {
+    if (t->kind == TARGET_UDP) {
+        failed(d, EPROTONOSUPPORT);
+        advance(d);
+    } else if (t->kind == TARGET_UNIX) {
         failed(d, resolve_path(t->path, &d->to) == 0 ? 0 : errno);
         advance(d);
     } else if (resolve_now(t->host, t->port, &d->to)) {

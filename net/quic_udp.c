@@ -12,6 +12,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "net/udp_control.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -26,10 +27,9 @@
 #define IPV6_PMTUDISC_PROBE 3
 #endif
 
-#define BUFFER_BYTES  (8 * 1024 * 1024) /* asked of the kernel for each direction */
-#define READS_A_TURN  16
-#define CONTROL_BYTES 256
-#define ECN_MASK      3
+#define BUFFER_BYTES (8 * 1024 * 1024) /* asked of the kernel for each direction */
+#define READS_A_TURN 16
+#define ECN_MASK     3
 
 struct quic_udp {
     struct loop *loop;
@@ -47,15 +47,6 @@ static void set(int fd, int level, int name, int value)
         log_trace("quic: socket option %d of level %d: %s", name, level, strerror(errno));
 }
 
-/* The macro's arithmetic is signed in one C library and not in the other. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-conversion"
-static struct cmsghdr *next_control(struct msghdr *msg, struct cmsghdr *c)
-{
-    return CMSG_NXTHDR(msg, c);
-}
-#pragma GCC diagnostic pop
-
 static void set_buffer(int fd, int forced, int name)
 {
     int bytes = BUFFER_BYTES;
@@ -69,21 +60,15 @@ static void set_options(int fd, int family)
     set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
     if (family == AF_INET6) {
         set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-        set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
         set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
-    } else {
-        set(fd, IPPROTO_IP, IP_PKTINFO, 1);
     }
+    udp_control_want(fd, family);
     set(fd, IPPROTO_IP, IP_RECVTOS, 1);
     set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
     set(fd, IPPROTO_UDP, UDP_GRO, 1);
 }
 
 /* ---- receiving ---- */
-
-struct control {
-    _Alignas(struct cmsghdr) uint8_t bytes[CONTROL_BYTES];
-};
 
 static int int_of(const struct cmsghdr *c)
 {
@@ -92,27 +77,12 @@ static int int_of(const struct cmsghdr *c)
     return value;
 }
 
-static void take_address(struct quic_batch *in, const struct cmsghdr *c)
-{
-    struct in6_pktinfo six;
-    struct in_pktinfo four;
-    if (in->local.sa.sa_family == AF_INET6) {
-        memcpy(&six, CMSG_DATA(c), sizeof(six));
-        in->local.in6.sin6_addr = six.ipi6_addr;
-        if (IN6_IS_ADDR_LINKLOCAL(&six.ipi6_addr))
-            in->local.in6.sin6_scope_id = six.ipi6_ifindex;
-    } else {
-        memcpy(&four, CMSG_DATA(c), sizeof(four));
-        in->local.in.sin_addr = four.ipi_addr;
-    }
-}
-
 static void take_control(struct quic_batch *in, const struct cmsghdr *c)
 {
     bool six = c->cmsg_level == IPPROTO_IPV6, four = c->cmsg_level == IPPROTO_IP;
-    if ((six && c->cmsg_type == IPV6_PKTINFO) || (four && c->cmsg_type == IP_PKTINFO))
-        take_address(in, c);
-    else if (six && c->cmsg_type == IPV6_TCLASS)
+    if (udp_control_take(&in->local, c))
+        return;
+    if (six && c->cmsg_type == IPV6_TCLASS)
         in->ecn = (unsigned)int_of(c) & ECN_MASK;
     else if (four && c->cmsg_type == IP_TOS)
         in->ecn = *CMSG_DATA(c) & ECN_MASK;
@@ -133,7 +103,7 @@ static void hand_up(struct quic_udp *u, struct quic_batch *in)
 static bool receive(struct quic_udp *u)
 {
     static uint8_t bytes[65536];
-    struct control control;
+    struct udp_control control;
     struct quic_batch in = {.data = bytes, .local = u->local};
     struct iovec iov = {bytes, sizeof(bytes)};
     struct msghdr msg = {.msg_name = &in.remote.sa,
@@ -147,7 +117,7 @@ static bool receive(struct quic_udp *u)
         return errno != EAGAIN;
     in.remote.len = msg.msg_namelen;
     in.len = (size_t)n;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = next_control(&msg, c))
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = udp_control_next(&msg, c))
         take_control(&in, c);
     if (!(msg.msg_flags & MSG_TRUNC))
         hand_up(u, &in);
@@ -167,36 +137,14 @@ static void on_socket(void *arg, uint32_t events)
 
 /* ---- sending ---- */
 
-static void put(struct msghdr *msg, int level, int type, const void *data, size_t len)
-{
-    struct cmsghdr *c = (void *)((uint8_t *)msg->msg_control + msg->msg_controllen);
-    c->cmsg_level = level;
-    c->cmsg_type = type;
-    c->cmsg_len = (socklen_t)CMSG_LEN(len);
-    memcpy(CMSG_DATA(c), data, len);
-    msg->msg_controllen += (socklen_t)CMSG_SPACE(len);
-}
-
 static bool is_mapped(const struct quic_addr *a)
 {
     return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr);
 }
 
-static void put_source(struct msghdr *msg, const struct quic_addr *local)
-{
-    if (local->sa.sa_family == AF_INET6 && !IN6_IS_ADDR_UNSPECIFIED(&local->in6.sin6_addr)) {
-        struct in6_pktinfo six = {.ipi6_addr = local->in6.sin6_addr,
-                                  .ipi6_ifindex = local->in6.sin6_scope_id};
-        put(msg, IPPROTO_IPV6, IPV6_PKTINFO, &six, sizeof(six));
-    } else if (local->sa.sa_family == AF_INET && local->in.sin_addr.s_addr) {
-        struct in_pktinfo four = {.ipi_spec_dst = local->in.sin_addr};
-        put(msg, IPPROTO_IP, IP_PKTINFO, &four, sizeof(four));
-    }
-}
-
 static ssize_t transmit(struct quic_udp *u, struct quic_batch *out, size_t off, size_t len)
 {
-    struct control control = {{0}};
+    struct udp_control control = {{0}};
     struct iovec iov = {out->data + off, len};
     struct msghdr msg = {.msg_name = &out->remote.sa,
                          .msg_namelen = out->remote.len,
@@ -204,14 +152,14 @@ static ssize_t transmit(struct quic_udp *u, struct quic_batch *out, size_t off, 
                          .msg_iovlen = 1,
                          .msg_control = control.bytes};
     int ecn = (int)out->ecn;
-    put_source(&msg, &out->local);
+    udp_control_put_source(&msg, &out->local);
     if (ecn && out->remote.sa.sa_family == AF_INET6 && !is_mapped(&out->remote))
-        put(&msg, IPPROTO_IPV6, IPV6_TCLASS, &ecn, sizeof(ecn));
+        udp_control_put(&msg, IPPROTO_IPV6, IPV6_TCLASS, &ecn, sizeof(ecn));
     else if (ecn)
-        put(&msg, IPPROTO_IP, IP_TOS, &ecn, sizeof(ecn));
+        udp_control_put(&msg, IPPROTO_IP, IP_TOS, &ecn, sizeof(ecn));
     if (len > out->segment) {
         uint16_t segment = (uint16_t)out->segment;
-        put(&msg, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
+        udp_control_put(&msg, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
     }
     if (!msg.msg_controllen)
         msg.msg_control = NULL;

@@ -40,22 +40,22 @@ struct listener {
 
 /* ---- accepting ---- */
 
-static void peer_text(const struct sockaddr_storage *addr, char text[static TARGET_TEXT_MAX])
+void sock_address_text(const struct sockaddr *addr, char text[static TARGET_TEXT_MAX])
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)addr;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)addr;
     const struct sockaddr_vm *vm = (const struct sockaddr_vm *)addr;
     struct target t = {.kind = TARGET_TCP};
-    if (addr->ss_family == AF_INET) {
+    if (addr->sa_family == AF_INET) {
         inet_ntop(AF_INET, &v4->sin_addr, t.host, sizeof(t.host));
         t.port = ntohs(v4->sin_port);
-    } else if (addr->ss_family == AF_INET6) {
+    } else if (addr->sa_family == AF_INET6) {
         if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
             inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], t.host, sizeof(t.host));
         else
             inet_ntop(AF_INET6, &v6->sin6_addr, t.host, sizeof(t.host));
         t.port = ntohs(v6->sin6_port);
-    } else if (addr->ss_family == AF_VSOCK) {
+    } else if (addr->sa_family == AF_VSOCK) {
         snprintf(text, TARGET_TEXT_MAX, "vsock:%u:%u", vm->svm_cid, vm->svm_port);
         return;
     } else {
@@ -85,7 +85,7 @@ static bool accept_one(struct listener *l)
     int fd = accept4(l->fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         l->error = 0;
-        peer_text(&addr, peer);
+        sock_address_text((const struct sockaddr *)&addr, peer);
         l->fn(l->arg, fdstream_new(l->loop, fd, fd), peer);
         return true;
     }
@@ -209,6 +209,10 @@ static int listen_on(struct listener *l, const struct target *bind)
 {
     if (bind->kind == TARGET_UNIX)
         return listen_unix(l, bind->path);
+    if (bind->kind == TARGET_UDP) {
+        errno = EPROTONOSUPPORT;
+        return -1;
+    }
     if (bind->host[0] == '\0')
         return listen_everywhere(l, bind->port);
     return listen_host(l, bind->host, bind->port);

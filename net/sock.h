@@ -10,6 +10,7 @@
 #include "net/target.h"
 
 struct resolved;
+struct sockaddr;
 
 /* Dialling: names are resolved without holding the loop up, addresses tried in order, the
  * next one when one fails or after 250 ms. At most 30 s in all, then ETIMEDOUT. */
@@ -46,6 +47,8 @@ uint16_t listener_port(const struct listener *l); /* 0 for a unix socket */
 /* Why the last accept failed, 0 if it did not: EMFILE, ENFILE. It goes on by itself. */
 int listener_error(const struct listener *l);
 
+/* "192.0.2.1:4711", "[2001:db8::1]:4711", "vsock:3:1027", else "unix". */
+void sock_address_text(const struct sockaddr *addr, char text[static TARGET_TEXT_MAX]);
 /* The uid at the other end of a connected unix socket; -1 with errno. */
 int sock_peer_uid(int fd, uid_t *uid);
 /* Connects to a unix socket and proves that this user owns both the file and the process

@@ -48,7 +48,6 @@ int target_set_host(struct target *t, const char *host, size_t len, const char *
             return refuse(why, "the host name has a character that none can have");
     memcpy(t->host, host, len);
     t->host[len] = '\0';
-    t->kind = TARGET_TCP;
     if (strchr(t->host, ':') && !v6_of(t->host, &addr))
         return refuse(why, "the host is not a v6 address");
     return 0;
@@ -98,13 +97,24 @@ static int split(const char *text, const char **host, size_t *len, const char **
     return 0;
 }
 
+/* A host may have that name, too; but what follows it then is a port alone. */
+static bool is_udp(const char *text)
+{
+    return strncmp(text, "udp:", 4) == 0 && strchr(text + 4, ':');
+}
+
 static int parse(struct target *t, const char *text, bool bind, const char **why)
 {
     const char *host, *port;
     size_t len;
     memset(t, 0, sizeof(*t));
+    if (is_udp(text)) {
+        t->kind = TARGET_UDP;
+        text += 4;
+    }
     if (strncmp(text, "unix:", 5) == 0 && !isdigit((unsigned char)text[5])) /* a host's name, too */
-        return target_set_path(t, text + 5, why);
+        return t->kind == TARGET_UDP ? refuse(why, "UDP has no unix sockets")
+                                     : target_set_path(t, text + 5, why);
     if (split(text, &host, &len, &port, why) != 0)
         return -1;
     if (target_set_port(t, port, bind ? 0 : 1, why) != 0)
@@ -126,12 +136,13 @@ int target_parse_bind(struct target *t, const char *text, const char **why)
 
 void target_format(const struct target *t, char text[static TARGET_TEXT_MAX])
 {
+    const char *udp = t->kind == TARGET_UDP ? "udp:" : "";
     if (t->kind == TARGET_UNIX)
         snprintf(text, TARGET_TEXT_MAX, "unix:%s", t->path);
     else if (strchr(t->host, ':'))
-        snprintf(text, TARGET_TEXT_MAX, "[%s]:%u", t->host, t->port);
+        snprintf(text, TARGET_TEXT_MAX, "%s[%s]:%u", udp, t->host, t->port);
     else
-        snprintf(text, TARGET_TEXT_MAX, "%s:%u", t->host[0] ? t->host : "*", t->port);
+        snprintf(text, TARGET_TEXT_MAX, "%s%s:%u", udp, t->host[0] ? t->host : "*", t->port);
 }
 
 bool target_is_loopback(const struct target *t)

@@ -35,6 +35,7 @@ TEST(target_parse_tcp)
     check_tcp("localhost:80", "localhost", 80);
     check_tcp("db.example.com:5432", "db.example.com", 5432);
     check_tcp("unix:80", "unix", 80);
+    check_tcp("udp:80", "udp", 80);
     check_tcp("my_host-1:1", "my_host-1", 1);
     check_tcp("192.0.2.1:65535", "192.0.2.1", 65535);
     check_tcp("[::1]:80", "::1", 80);
@@ -50,6 +51,29 @@ TEST(target_parse_brackets_around_a_name)
     const char *why;
     CHECK_INT(target_parse(&t, "[localhost]:80", &why), 0);
     CHECK_STR(t.host, "localhost");
+}
+
+TEST(target_parse_udp)
+{
+    struct target t;
+    const char *why;
+    char text[TARGET_TEXT_MAX];
+    CHECK_INT(target_parse(&t, "udp:[::1]:53", &why), 0);
+    CHECK_INT(t.kind, TARGET_UDP);
+    CHECK_STR(t.host, "::1");
+    CHECK_INT(t.port, 53);
+    target_format(&t, text);
+    CHECK_STR(text, "udp:[::1]:53");
+    CHECK_INT(target_parse(&t, "udp:" HOST_253 ":65535", &why), 0);
+    target_format(&t, text);
+    CHECK_STR(text, "udp:" HOST_253 ":65535");
+    CHECK_INT(target_parse_bind(&t, "udp:*:0", &why), 0);
+    CHECK_INT(t.kind, TARGET_UDP);
+    target_format(&t, text);
+    CHECK_STR(text, "udp:*:0");
+    CHECK_INT(target_parse(&t, "udp:unix:/x", &why), -1);
+    CHECK_STR(why, "UDP has no unix sockets");
+    CHECK_INT(target_parse(&t, "udp:h:0", &why), -1);
 }
 
 TEST(target_parse_unix)
@@ -187,4 +211,6 @@ TEST(target_equal)
     CHECK(equal("unix:/a", "unix:/a"));
     CHECK(!equal("unix:/a", "unix:/A"));
     CHECK(!equal("unix:/a", "a:1"));
+    CHECK(equal("udp:a:1", "udp:A:1"));
+    CHECK(!equal("udp:a:1", "a:1"));
 }
