@@ -84,6 +84,8 @@ void quic_own(struct mux *m, const struct quic_events *events, void *arg);
 
 /* Sends one now, unless it is too long (EMSGSIZE) or too many wait (EAGAIN): then -1. */
 int quic_datagram_send(struct mux *m, const void *data, size_t len);
+/* Those that wait are worth nothing any more. */
+void quic_datagram_drop(struct mux *m);
 /* The longest that can be sent on the path as it is known; 0: not yet, or not to this peer. */
 size_t quic_datagram_max(const struct mux *m);
 

@@ -326,6 +326,13 @@ void quic_conn_say_close(struct quic_conn *m, const ngtcp2_ccerr *why)
     }
 }
 
+void quic_datagram_drop(struct mux *mux)
+{
+    struct quic_conn *m = quic_conn_of(mux);
+    while (m->notes)
+        drop_note(m);
+}
+
 int quic_datagram_send(struct mux *mux, const void *data, size_t len)
 {
     struct quic_conn *m = quic_conn_of(mux);

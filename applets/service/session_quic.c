@@ -82,6 +82,7 @@ static void fall_silent(struct session_quic *q, int error)
     q->alive = false;
     q->hops = 0;
     q->silent_ms = loop_now_ms(s->loop);
+    quic_datagram_drop(q->mux);
     if (!is_first(q))
         return;
     if (s->link_on_quic) {
