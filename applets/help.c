@@ -19,6 +19,7 @@ static const struct page pages[] = {
      "  -L [bind:]port:host:hostport  listen here, connect there (unix sockets by their path)\n"
      "  -L port                       short for -L port:localhost:port\n"
      "  -R [bind:]port:host:hostport  listen there, connect here; -R port likewise\n"
+     "  -L udp:…, -R udp:…            the same for UDP, without unix sockets; -L udp:port\n"
      "  -D [bind:]port                a SOCKS5 proxy here; names are resolved there\n"
      "  --auto[=PORTS]                forward ports that start listening there;\n"
      "                                PORTS such as 3000-3999,!3306\n"
@@ -36,6 +37,7 @@ static const struct page pages[] = {
      "\n"
      "  berth master -L 5432 db.example              the database of db.example, here\n"
      "  berth master -R 8080:localhost:3000 web      port 3000 of this machine, there\n"
+     "  berth master -L udp:5353:ns.inside:53 gate   the name server inside, here\n"
      "  berth master -d --auto dev                   whatever starts listening on dev\n"
      "  berth master -D 1080 gate -- curl -x socks5h://127.0.0.1:1080 http://inside/\n"},
     {"agent",
@@ -136,12 +138,13 @@ static const struct page pages[] = {
      "  berth forward 3000:8000       as port 8000\n"
      "  berth forward db:5432:5432    a host that this one can reach\n"},
     {"close",
-     "usage: berth close PORT\n"
+     "usage: berth close [udp:]PORT\n"
      "\n"
      "Closes the forward that listens on PORT, on whichever side you ask. Connections that are\n"
      "open through it go on. A forward that was closed by hand is not opened again by --auto.\n"
      "\n"
-     "  berth close 3000\n"},
+     "  berth close 3000\n"
+     "  berth close udp:5353     the UDP forward, where TCP has that port too\n"},
     {"doctor",
      "usage: berth doctor [-p -i -J -F -o VALUE] [user@]host\n"
      "\n"

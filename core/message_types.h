@@ -8,6 +8,7 @@
     X(PING, "Ping")                                                                                \
     X(PONG, "Pong")                                                                                \
     X(DIAL, "Dial")                                                                                \
+    X(DIAL_UDP, "DialUdp")                                                                         \
     X(EXEC, "Exec")                                                                                \
     X(EXEC_RESULT, "ExecResult")                                                                   \
     X(EXEC_STREAM, "ExecStream")                                                                   \
@@ -46,6 +47,7 @@
     X(LISTEN_ACK, "ListenAck")                                                                     \
     X(UNLISTEN, "Unlisten")                                                                        \
     X(ACCEPTED, "Accepted")                                                                        \
+    X(ACCEPTED_UDP, "AcceptedUdp")                                                                 \
     X(FORWARD_REQUEST, "ForwardRequest")                                                           \
     X(FORWARD_ACK, "ForwardAck")                                                                   \
     X(CLOSE_REQUEST, "CloseRequest")                                                               \

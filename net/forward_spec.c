@@ -67,6 +67,14 @@ static int split(struct field fields[static FIELDS_MAX], const char *text, const
 }
 
 /* A path, a port, or a host and a port. */
+static bool has_path(const struct field *fields, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (fields[i].path)
+            return true;
+    return false;
+}
+
 static int set_bind(struct target *t, const struct field *fields, int n, const char **why)
 {
     const char *host = n == 2 ? fields[0].text : "127.0.0.1";
@@ -111,11 +119,16 @@ int forward_spec_parse(struct forward_spec *f, enum forward_kind kind, const cha
     struct field fields[FIELDS_MAX];
     memset(f, 0, sizeof(*f));
     f->kind = kind;
-    if (strncmp(text, "udp:", 4) == 0)
-        return refuse(why, "UDP needs the QUIC transport, which this version does not have");
-    int n = split(fields, text, why);
+    bool udp = strncmp(text, "udp:", 4) == 0;
+    if (udp && kind == FORWARD_DYNAMIC)
+        return refuse(why, "-D is a proxy for TCP alone: forward UDP with -L udp:…");
+    if (udp)
+        f->bind.kind = f->target.kind = TARGET_UDP;
+    int n = split(fields, text + (udp ? 4 : 0), why);
     if (n < 0)
         return -1;
+    if (udp && has_path(fields, n < FIELDS_MAX ? n : FIELDS_MAX))
+        return refuse(why, "UDP has no unix sockets");
     if (kind == FORWARD_DYNAMIC)
         return set_dynamic(f, fields, n, why);
     if (n == 1 && !fields[0].path)

@@ -2,6 +2,7 @@
  *
  *   -L, -R   [bind:]port:host:hostport   [bind:]port:/path   /path:host:hostport   /path:/path
  *   -L, -R   port                        short for port:localhost:port
+ *   -L, -R   udp:…                       either of them for UDP, without paths
  *   -D       [bind:]port
  * A v6 address stands in brackets. No bind: 127.0.0.1. Bind "*" or empty: every address. As in
  * ssh, a field in brackets is taken as it is, and elsewhere '\' takes the next character as
@@ -21,7 +22,7 @@ struct forward_spec {
 
 #define FORWARD_SPEC_TEXT_MAX (2 * TARGET_TEXT_MAX + 8)
 
-/* 0, or -1 with *why a static text. "udp:" in front is refused with its own reason. */
+/* 0, or -1 with *why a static text. Bind and target are of one kind, but where one is a path. */
 int forward_spec_parse(struct forward_spec *f, enum forward_kind kind, const char *text,
                        const char **why);
 /* "-L 127.0.0.1:5432 -> localhost:5432"; -D without a target. */

@@ -127,7 +127,9 @@ void ask_forward(struct agent *agent, struct stream *s, const struct message *re
 void ask_close(struct agent *agent, struct stream *s, const struct message *request)
 {
     int64_t port = 0;
+    bool udp = false;
     struct question *q = NULL;
+    (void)json_get_bool(request->body, "udp", &udp);
     if (json_get_int(request->body, "port", &port) != 1) {
         control_fail(s, ERR_INVALID_REQUEST, "Close needs port");
         return;
@@ -137,6 +139,7 @@ void ask_close(struct agent *agent, struct stream *s, const struct message *requ
             continue;
         struct draft d = draft_of(MSG_CLOSE_REQUEST);
         draft_int(&d, "port", port);
+        draft_bool(&d, "udp", udp);
         if (!q)
             q = question_new(agent, s);
         ask(q, c, &d);

@@ -5,6 +5,7 @@
 #include "applets/agent/client.h"
 #include "applets/agent/hint.h"
 #include "applets/agent/udp.h"
+#include "applets/service/udp_dial.h"
 #include "applets/version.h"
 #include "core/bytes.h"
 #include "core/log.h"
@@ -137,8 +138,23 @@ static void serve_attach(struct request *r)
     }
 }
 
+static void serve_dial_udp(struct request *r)
+{
+    struct client *c = r->service->owner;
+    struct target target;
+    const char *why = "missing", *text = json_get_str(r->message.body, "target");
+    struct udp_dialling d = {.flows = &c->flows, .target = &target};
+    if (!text || target_parse(&target, text, &why) != 0)
+        request_fail(r, ERR_INVALID_REQUEST, "target: %s", why);
+    else if (target.kind != TARGET_UDP)
+        request_fail(r, ERR_INVALID_REQUEST, "target: it must be udp:host:port");
+    else
+        service_dial_udp(r, &d);
+}
+
 const struct service_row agent_rows[] = {
     SERVICE_ROWS,
+    {MSG_DIAL_UDP, serve_dial_udp},
     {MSG_ATTACH, serve_attach},
     {MSG_FIREWALL_HINT, serve_firewall_hint},
     {MSG_COUNT, NULL},
@@ -148,7 +164,20 @@ static void on_up(void *arg)
 {
     struct client *c = arg;
     loop_timer_del(&c->grace);
+    udp_flows_moved(&c->flows);
     agent_count_masters(c->agent);
+}
+
+static void on_moved(void *arg)
+{
+    struct client *c = arg;
+    udp_flows_moved(&c->flows);
+}
+
+static void on_datagram(void *arg, const uint8_t *data, size_t len)
+{
+    struct client *c = arg;
+    udp_flows_datagram(&c->flows, data, len);
 }
 
 static void on_down(void *arg, int error)
@@ -165,8 +194,13 @@ static void on_over(void *arg, int error)
     client_free(arg);
 }
 
-static const struct session_events session_events = {
-    .up = on_up, .down = on_down, .over = on_over, .message = on_message, .stream = on_stream};
+static const struct session_events session_events = {.up = on_up,
+                                                     .down = on_down,
+                                                     .moved = on_moved,
+                                                     .over = on_over,
+                                                     .message = on_message,
+                                                     .stream = on_stream,
+                                                     .datagram = on_datagram};
 
 static void on_grace(void *arg)
 {
@@ -182,6 +216,7 @@ struct client *client_new(struct agent *agent, const uint8_t id[static SESSION_L
     c->agent = agent;
     c->idle_ms = agent->idle_ms;
     c->session = session_new(agent->loop, SESSION_AGENT, id, &session_events, c);
+    udp_flows_init(&c->flows, c->session, SESSION_AGENT);
     service_init(&c->service, agent->loop);
     c->service.rows = agent_rows;
     c->service.owner = c;
@@ -218,6 +253,7 @@ void client_free(struct client *c)
     openers_abort(&c->openers);
     remote_listen_free_all(c);
     service_fini(&c->service);
+    udp_flows_fini(&c->flows);
     session_free(c->session);
     loop_reap(agent->loop, c, release);
     agent_count_masters(agent);

@@ -10,6 +10,7 @@
 #include "applets/service/opener.h"
 #include "applets/service/service.h"
 #include "applets/service/session.h"
+#include "applets/service/udp_listener.h"
 #include "net/sock.h"
 
 /* --- client.c: a master's session, at the agent ------------------------------------------- */
@@ -21,6 +22,7 @@ struct client {
     struct service service;
     struct remote_listen *listens;
     struct openers openers;  /* connections that came to those */
+    struct udp_flows flows;  /* of the session */
     struct asked *asked;     /* requests that the master has not answered yet */
     struct auto_scan *scan;  /* NULL: it did not ask for --auto */
     char *host;              /* what the person called this machine */
@@ -56,11 +58,16 @@ struct remote_listen {
     struct remote_listen *next;
     int64_t id;
     struct forward_spec spec;
-    struct listener *listener; /* NULL: taken over, or closed with connections still open */
+    struct listener *listener; /* NULL: taken over, or closed with connections still open … */
+    struct udp_listener *udp;  /* … unless this is there */
     struct relay_count count;
     struct meter meter;
 };
 
+static inline bool remote_listen_is_open(const struct remote_listen *l)
+{
+    return l->listener || l->udp;
+}
 /* Answers ListenAck or Error on the control stream. */
 void remote_listen_start(struct client *c, const struct message *m);
 void remote_listen_stop(struct client *c, const struct message *m);

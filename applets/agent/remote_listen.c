@@ -27,21 +27,38 @@ static void on_connection(void *arg, struct stream *local, const char *peer)
     opener_start(&l->client->openers, &o);
 }
 
+/* --- datagrams --------------------------------------------------------------------------- */
+
+static struct draft on_sender(void *arg, const char *peer)
+{
+    const struct remote_listen *l = arg;
+    struct draft d = draft_of(MSG_ACCEPTED_UDP);
+    draft_int(&d, "id", l->id);
+    draft_str(&d, "peer", peer);
+    return d;
+}
+
 /* --- whose port it is ---------------------------------------------------------------------- */
+
+static uint16_t port_of(const struct remote_listen *l)
+{
+    return l->udp ? udp_listener_port(l->udp) : listener_port(l->listener);
+}
 
 static bool same_bind(const struct remote_listen *l, const struct target *bind)
 {
-    if (!l->listener || l->spec.bind.kind != bind->kind)
+    if (!remote_listen_is_open(l) || l->spec.bind.kind != bind->kind)
         return false;
-    return bind->kind == TARGET_UNIX ? target_equal(&l->spec.bind, bind)
-                                     : listener_port(l->listener) == bind->port;
+    return bind->kind == TARGET_UNIX ? target_equal(&l->spec.bind, bind) : port_of(l) == bind->port;
 }
 
-/* Connections that are open through it go on, and still count here. */
+/* Connections that are open through it go on, and still count here; flows end. */
 static void close_listener(struct remote_listen *l)
 {
     listener_free(l->listener);
     l->listener = NULL;
+    udp_listener_free(l->udp);
+    l->udp = NULL;
 }
 
 static void tell_taken(const struct remote_listen *l)
@@ -99,7 +116,7 @@ static void refuse(struct client *c, int64_t id, const struct target *bind, int 
 static struct remote_listen *find(struct client *c, int64_t id)
 {
     struct remote_listen *l = c->listens;
-    while (l && (l->id != id || !l->listener))
+    while (l && (l->id != id || !remote_listen_is_open(l)))
         l = l->next;
     return l;
 }
@@ -109,7 +126,7 @@ static void sweep(struct client *c)
 {
     for (struct remote_listen **at = &c->listens; *at;) {
         struct remote_listen *l = *at;
-        if (l->listener || l->count.open) {
+        if (remote_listen_is_open(l) || l->count.open) {
             at = &l->next;
             continue;
         }
@@ -118,13 +135,15 @@ static void sweep(struct client *c)
     }
 }
 
-static struct listener *listen_at(struct client *c, const struct target *bind,
-                                  struct remote_listen *l)
+static bool listen_at(struct client *c, const struct target *bind, struct remote_listen *l)
 {
-    struct listener *made = listener_new(c->agent->loop, bind, on_connection, l);
-    if (!made && errno == EADDRINUSE && take_over(c, bind))
-        made = listener_new(c->agent->loop, bind, on_connection, l);
-    return made;
+    struct udp_listener_options udp = {
+        .bind = bind, .flows = &c->flows, .count = &l->count, .request = on_sender, .arg = l};
+    if (bind->kind == TARGET_UDP)
+        l->udp = udp_listener_new(c->agent->loop, &udp);
+    else
+        l->listener = listener_new(c->agent->loop, bind, on_connection, l);
+    return remote_listen_is_open(l);
 }
 
 static void acknowledge(const struct remote_listen *l)
@@ -144,14 +163,14 @@ static void begin(struct client *c, int64_t id, const struct target *bind)
     l->client = c;
     l->id = id;
     l->spec = (struct forward_spec){.kind = FORWARD_REMOTE, .bind = *bind};
-    l->listener = listen_at(c, bind, l);
-    if (!l->listener) {
+    if (!listen_at(c, bind, l) &&
+        !(errno == EADDRINUSE && take_over(c, bind) && listen_at(c, bind, l))) {
         refuse(c, id, bind, errno);
         free(l);
         return;
     }
-    if (bind->kind == TARGET_TCP)
-        l->spec.bind.port = listener_port(l->listener);
+    if (bind->kind != TARGET_UNIX)
+        l->spec.bind.port = port_of(l);
     l->next = c->listens;
     c->listens = l;
     acknowledge(l);

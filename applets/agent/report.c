@@ -43,7 +43,7 @@ static void describe(struct report *r, const struct client *c, const char *state
     for (struct remote_listen *l = c->listens; l; l = l->next) {
         struct listed_forward forward = {
             .spec = &l->spec, .state = "ok", .count = &l->count, .meter = &l->meter};
-        if (!l->listener)
+        if (!remote_listen_is_open(l))
             continue;
         meter_update(&l->meter, &l->count, now_ms);
         listing_forward(&r->draft, forwards, &forward);

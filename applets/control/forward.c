@@ -17,6 +17,10 @@ static int parse(const char *text, char target[static TARGET_TEXT_MAX], uint16_t
     const char *colon = strrchr(text, ':'), *why = "a port must be 1 to 65535";
     cleanup_free char *remote = colon ? xstrndup(text, (size_t)(colon - text)) : xstrdup(text);
     struct target t = {.kind = TARGET_TCP, .host = "localhost"};
+    if (strncmp(text, "udp:", 4) == 0) {
+        log_error("%s: UDP is forwarded with berth master -L udp:… alone", text);
+        return -1;
+    }
     if (opt_port(colon ? colon + 1 : text, local) < 0 ||
         (opt_port(remote, &t.port) < 0 && target_parse(&t, remote, &why) < 0)) {
         log_error("%s: %s (see berth forward --help)", text, why);

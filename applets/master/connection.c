@@ -285,6 +285,7 @@ static void renew(struct master *m, const char *why)
     hint_forget(m);
     drop_carrier(m);
     forward_close_automatic(m);
+    udp_flows_fini(&m->flows);
     session_free(m->session);
     begin_session(m);
     wait_for_retry(m);
@@ -401,7 +402,9 @@ static void on_network(void *arg, enum netwatch_event event)
 
 static void on_up(void *arg)
 {
-    happen(arg, EVENT_UP, NULL);
+    struct master *m = arg;
+    udp_flows_moved(&m->flows);
+    happen(m, EVENT_UP, NULL);
 }
 
 static void on_down(void *arg, int error)
@@ -411,7 +414,9 @@ static void on_down(void *arg, int error)
 
 static void on_moved(void *arg)
 {
-    happen(arg, EVENT_MOVED, NULL);
+    struct master *m = arg;
+    udp_flows_moved(&m->flows);
+    happen(m, EVENT_MOVED, NULL);
 }
 
 static void on_left(void *arg)
@@ -491,13 +496,20 @@ static void on_stream(void *arg, struct stream *s)
         stream_reset(s);
 }
 
+static void on_datagram(void *arg, const uint8_t *data, size_t len)
+{
+    struct master *m = arg;
+    udp_flows_datagram(&m->flows, data, len);
+}
+
 static const struct session_events session_events = {.up = on_up,
                                                      .down = on_down,
                                                      .moved = on_moved,
                                                      .left = on_left,
                                                      .over = on_over,
                                                      .message = on_message,
-                                                     .stream = on_stream};
+                                                     .stream = on_stream,
+                                                     .datagram = on_datagram};
 
 void connection_give_up(struct master *m, const char *why)
 {
@@ -524,6 +536,7 @@ static void begin_session(struct master *m)
     key_random(id, sizeof id);
     key_random(m->psk, sizeof m->psk);
     m->session = session_new(m->loop, SESSION_MASTER, id, &session_events, m);
+    udp_flows_init(&m->flows, m->session, SESSION_MASTER);
     m->greeted = false;
     m->wants_quic = m->options->transport == TRANSPORT_QUIC;
     draft_str(&hello, "version", berth_version());
@@ -572,6 +585,7 @@ void connection_fini(struct master *m)
     netwatch_free(m->watch);
     promote_fini(m);
     hint_forget(m);
+    udp_flows_fini(&m->flows);
     session_free(m->session);
     key_wipe(m->psk, sizeof m->psk);
     ssh_free(m->ssh);

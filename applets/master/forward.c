@@ -27,17 +27,23 @@ struct forward *forward_by_id(struct master *m, int64_t id)
     return f;
 }
 
-struct forward *forward_by_port(struct master *m, uint16_t port)
+static struct forward *by_port(struct master *m, uint16_t port, enum target_kind kind)
 {
     struct forward *remote = NULL;
     for (struct forward *f = m->forwards.first; f; f = f->next) {
-        if (f->gone || f->spec.bind.kind != TARGET_TCP || f->spec.bind.port != port)
+        if (f->gone || f->spec.bind.kind != kind || f->spec.bind.port != port)
             continue;
         if (f->spec.kind != FORWARD_REMOTE)
             return f;
         remote = f;
     }
     return remote;
+}
+
+struct forward *forward_by_port(struct master *m, uint16_t port, bool udp)
+{
+    struct forward *tcp = udp ? NULL : by_port(m, port, TARGET_TCP);
+    return tcp ? tcp : by_port(m, port, TARGET_UDP);
 }
 
 /* Closed ones stay while connections count on them; this lets the others go. */
@@ -55,15 +61,22 @@ static void sweep(struct master *m)
     }
 }
 
+static int listen_tcp(struct forward *f)
+{
+    f->listener = listener_new(f->master->loop, &f->spec.bind, forward_connected, f);
+    if (!f->listener)
+        return errno;
+    if (f->spec.bind.kind == TARGET_TCP)
+        f->spec.bind.port = listener_port(f->listener);
+    return 0;
+}
+
 static void listen_here(struct forward *f)
 {
     char bind[TARGET_TEXT_MAX];
-    f->listener = listener_new(f->master->loop, &f->spec.bind, forward_connected, f);
-    f->error = f->listener ? 0 : errno;
-    if (f->listener) {
+    f->error = f->spec.bind.kind == TARGET_UDP ? forward_listen_udp(f) : listen_tcp(f);
+    if (!f->error) {
         f->state = FORWARD_OK;
-        if (f->spec.bind.kind == TARGET_TCP)
-            f->spec.bind.port = listener_port(f->listener);
         return;
     }
     f->state = f->error == EADDRINUSE ? FORWARD_IN_USE : FORWARD_FAILED;
@@ -96,6 +109,8 @@ static void shut(struct forward *f)
     f->gone = true;
     listener_free(f->listener);
     f->listener = NULL;
+    udp_listener_free(f->udp);
+    f->udp = NULL;
     forward_drop_waiting(m, f);
     if (f->spec.kind == FORWARD_REMOTE && m->greeted)
         forward_unlisten_there(f);
@@ -112,7 +127,8 @@ void forward_close(struct forward *f)
 void forward_close_by_hand(struct forward *f)
 {
     struct master *m = f->master;
-    remember_closed(m, f->automatic ? f->spec.target.port : f->spec.bind.port);
+    if (f->spec.bind.kind != TARGET_UDP)
+        remember_closed(m, f->automatic ? f->spec.target.port : f->spec.bind.port);
     forward_close(f);
     remember_save(m);
 }

@@ -7,6 +7,8 @@
 
 #include "applets/service/listing.h"
 #include "applets/service/opener.h"
+#include "applets/service/service.h"
+#include "applets/service/udp_listener.h"
 #include "core/message.h"
 #include "net/forward_spec.h"
 #include "net/sock.h"
@@ -35,6 +37,7 @@ struct forward {
     char *process;
     int64_t pid;
     struct listener *listener; /* -L and -D */
+    struct udp_listener *udp;  /* -L udp: */
     struct relay_count count;
     struct meter meter;
 };
@@ -64,8 +67,8 @@ void forward_close(struct forward *f);
 void forward_close_by_hand(struct forward *f);
 void forward_close_automatic(struct master *m); /* all of them */
 struct forward *forward_by_id(struct master *m, int64_t id);
-/* By the port that is listened on: a local one first. */
-struct forward *forward_by_port(struct master *m, uint16_t port);
+/* By the port that is listened on: a local one first; of TCP and UDP TCP's, unless `udp`. */
+struct forward *forward_by_port(struct master *m, uint16_t port, bool udp);
 const char *forward_state_name(const struct forward *f);
 
 /* --- listen_there.c: -R, as the agent answers --------------------------------------------------- */
@@ -89,6 +92,13 @@ void forward_open(struct forward *f, struct stream *local, const struct target *
 void forward_flush(struct master *m);
 /* Resets those that wait for the session on their way to `f`; NULL: all of them. */
 void forward_drop_waiting(struct master *m, const struct forward *f);
+
+/* --- udp_forward.c: -L udp: and -R udp: ------------------------------------------------------------ */
+
+/* errno, 0: it listens. */
+int forward_listen_udp(struct forward *f);
+/* AcceptedUdp: a sender at the agent's port. */
+service_fn forward_serve_udp;
 
 /* --- socks.c: a connection to -D ------------------------------------------------------------------ */
 

@@ -48,8 +48,8 @@ static void bound(struct forward *f, const struct message *ack)
 {
     const char *text = json_get_str(ack->body, "bind"), *why;
     struct target bind;
-    if (f->asked.bind.kind == TARGET_TCP && !f->asked.bind.port && text &&
-        target_parse_bind(&bind, text, &why) == 0 && bind.kind == TARGET_TCP)
+    if (f->asked.bind.kind != TARGET_UNIX && !f->asked.bind.port && text &&
+        target_parse_bind(&bind, text, &why) == 0 && bind.kind == f->asked.bind.kind)
         f->spec.bind.port = bind.port;
     f->state = FORWARD_OK;
 }

@@ -49,12 +49,15 @@ struct draft local_listing(struct master *m)
 static void answer_close(struct master *m, struct stream *s, const struct message *request)
 {
     int64_t port = 0;
+    bool udp = false;
+    (void)json_get_bool(request->body, "udp", &udp);
     struct forward *f =
         json_get_int(request->body, "port", &port) == 1 && port > 0 && port <= UINT16_MAX
-            ? forward_by_port(m, (uint16_t)port)
+            ? forward_by_port(m, (uint16_t)port, udp)
             : NULL;
     if (!f) {
-        control_fail(s, ERR_NOT_FOUND, "no forward has port %lld", (long long)port);
+        control_fail(s, ERR_NOT_FOUND, "no forward has %sport %lld", udp ? "UDP " : "",
+                     (long long)port);
         return;
     }
     forward_close_by_hand(f);

@@ -54,6 +54,7 @@ struct master {
     char *from, *to;  /* addresses, as the agent sees them */
 
     struct forwards forwards;
+    struct udp_flows flows;  /* of the session */
     struct service service;  /* what the agent may ask: remote.c */
     struct control *control; /* what this user may ask here: local.c */
     char *control_path;

@@ -39,7 +39,7 @@ static void serve_accepted(struct request *r)
     struct master *m = r->service->owner;
     int64_t id = 0;
     struct forward *f = json_get_int(r->message.body, "id", &id) == 1 ? forward_by_id(m, id) : NULL;
-    if (!f || f->spec.kind != FORWARD_REMOTE)
+    if (!f || f->spec.kind != FORWARD_REMOTE || f->spec.target.kind == TARGET_UDP)
         request_fail(r, ERR_NOT_FOUND, "no forward %lld", (long long)id);
     else
         service_dial(r, &f->spec.target, &f->count);
@@ -58,6 +58,7 @@ static void serve_list(struct request *r)
 
 const struct service_row remote_rows[] = {
     {MSG_ACCEPTED, serve_accepted},
+    {MSG_ACCEPTED_UDP, forward_serve_udp},
     {MSG_LIST, serve_list},
     {MSG_COUNT, NULL},
 };
@@ -185,6 +186,8 @@ static const char *read_request(struct forward_spec *spec, const struct message 
     *spec = (struct forward_spec){.kind = FORWARD_LOCAL, .bind = {.host = "127.0.0.1"}};
     if (!target || target_parse(&spec->target, target, &why) < 0)
         return why;
+    if (spec->target.kind == TARGET_UDP)
+        return "UDP is forwarded with berth master -L udp:… alone";
     if (json_get_int(request->body, "local_port", &port) != 1 || port > UINT16_MAX ||
         (port && port < PORT_MIN))
         return "the local port must be 0, or 1024 to 65535";
@@ -224,9 +227,10 @@ static void close_auto(struct master *m, int64_t port)
     }
 }
 
-static void close_asked(struct master *m, int64_t id, int64_t port)
+static void close_asked(struct master *m, int64_t id, int64_t port, bool udp)
 {
-    struct forward *f = port > 0 && port <= UINT16_MAX ? forward_by_port(m, (uint16_t)port) : NULL;
+    struct forward *f =
+        port > 0 && port <= UINT16_MAX ? forward_by_port(m, (uint16_t)port, udp) : NULL;
     if (!f) {
         refuse(m, id, ERR_NOT_FOUND, "no forward has that port");
         return;
@@ -240,10 +244,11 @@ static void close_asked(struct master *m, int64_t id, int64_t port)
 void remote_close_request(struct master *m, const struct message *request)
 {
     int64_t id = 0, port = 0;
-    bool automatic = false;
+    bool automatic = false, udp = false;
     (void)json_get_int(request->body, "id", &id);
     (void)json_get_int(request->body, "port", &port);
     (void)json_get_bool(request->body, "auto", &automatic);
+    (void)json_get_bool(request->body, "udp", &udp);
     if (automatic)
         close_auto(m, port);
     else if (m->options->no_remote_requests)
@@ -251,5 +256,5 @@ void remote_close_request(struct master *m, const struct message *request)
     else if (!may_ask(m))
         refuse(m, id, ERR_RATE_LIMITED, "too many requests");
     else
-        close_asked(m, id, port);
+        close_asked(m, id, port, udp);
 }

@@ -41,6 +41,20 @@ TEST(forward_spec_short)
     check_spec(FORWARD_REMOTE, "3000", "-R 127.0.0.1:3000 -> localhost:3000");
 }
 
+TEST(forward_spec_udp)
+{
+    struct forward_spec f;
+    const char *why;
+    check_spec(FORWARD_LOCAL, "udp:53:ns.example:5353",
+               "-L udp:127.0.0.1:53 -> udp:ns.example:5353");
+    check_spec(FORWARD_LOCAL, "udp:*:53:[::1]:53", "-L udp:*:53 -> udp:[::1]:53");
+    check_spec(FORWARD_REMOTE, "udp:[::]:0:h:53", "-R udp:[::]:0 -> udp:h:53");
+    check_spec(FORWARD_REMOTE, "udp:5353", "-R udp:127.0.0.1:5353 -> udp:localhost:5353");
+    CHECK_INT(forward_spec_parse(&f, FORWARD_LOCAL, "udp:5353", &why), 0);
+    CHECK_INT(f.bind.kind, TARGET_UDP);
+    CHECK_INT(f.target.kind, TARGET_UDP);
+}
+
 TEST(forward_spec_dynamic)
 {
     check_spec(FORWARD_DYNAMIC, "1080", "-D 127.0.0.1:1080");
@@ -112,8 +126,14 @@ TEST(forward_spec_refuses)
         {FORWARD_LOCAL, "8080:[::1:80", "a ']' is missing"},
         {FORWARD_LOCAL, "8080:[::1]80", "a ':' must follow the ']'"},
         {FORWARD_LOCAL, "8080:/x\\", "nothing follows the '\\'"},
-        {FORWARD_LOCAL, "udp:53:h:53",
-         "UDP needs the QUIC transport, which this version does not have"},
+        {FORWARD_LOCAL, "udp:53:/run/x", "UDP has no unix sockets"},
+        {FORWARD_REMOTE, "udp:/run/x:h:53", "UDP has no unix sockets"},
+        {FORWARD_LOCAL, "udp:[/run/x]", "UDP has no unix sockets"},
+        {FORWARD_LOCAL, "udp:", "a port must be 1 to 65535"},
+        {FORWARD_LOCAL, "udp:0", "a port must be 1 to 65535"},
+        {FORWARD_LOCAL, "udp:53:h", SHAPE},
+        {FORWARD_LOCAL, "udp:53:h:0", "a port must be 1 to 65535"},
+        {FORWARD_DYNAMIC, "udp:1080", "-D is a proxy for TCP alone: forward UDP with -L udp:…"},
         {FORWARD_DYNAMIC, "", "a port must be 0 to 65535"},
         {FORWARD_DYNAMIC, "/run/x", SHAPE_DYNAMIC},
         {FORWARD_DYNAMIC, "8080:h:80", SHAPE_DYNAMIC},

@@ -173,7 +173,7 @@ TEST(remember_forgets_what_was_closed_and_what_was_automatic)
     give(&y, FORWARD_REMOTE, "8081:localhost:3001");
     add_all(&y);
     CHECK_INT(forward_add(&y.m, &found, true)->error, 0);
-    forward_close_by_hand(forward_by_port(&y.m, 8080));
+    forward_close_by_hand(forward_by_port(&y.m, 8080, false));
     end(&y);
     begin(&y, "h");
     remember_restore(&y.m);
