@@ -13,6 +13,7 @@ TEST(listing_says_what_there_is)
     struct listed_session s = {.host = "me@there",
                                .from = "192.0.2.1",
                                .state = "up",
+                               .transport = "ssh",
                                .id = id,
                                .up_ms = 61999,
                                .rtt_us = 18000};
