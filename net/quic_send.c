@@ -73,18 +73,22 @@ static void drop_note(struct quic_conn *m)
     free(note);
 }
 
+/* One that became too long with another path would never go, and nothing after it. */
 static ngtcp2_ssize write_note(struct maker *k)
 {
     struct quic_note *note = k->m->notes;
     ngtcp2_vec vec = {note->data, note->len};
     int accepted = 0;
+    if (note->len > quic_datagram_max(&k->m->mux)) {
+        drop_note(k->m);
+        return NGTCP2_ERR_WRITE_MORE;
+    }
     ngtcp2_ssize n = ngtcp2_conn_writev_datagram(k->m->conn, &k->path.path, &k->info, k->dest,
                                                  k->cap, &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_MORE,
                                                  0, &vec, note->len != 0, k->ts);
-    bool useless = n == NGTCP2_ERR_INVALID_STATE || n == NGTCP2_ERR_INVALID_ARGUMENT;
-    if (accepted || useless)
+    if (accepted)
         drop_note(k->m);
-    return useless ? NGTCP2_ERR_WRITE_MORE : n;
+    return n;
 }
 
 static size_t vectors_of(const struct quic_stream *s, ngtcp2_vec *vec, size_t max)

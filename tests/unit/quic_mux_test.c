@@ -197,6 +197,33 @@ TEST(quic_mux_datagrams)
     qrig_end(&r);
 }
 
+/* Batches of packets are cut where they have to be: what is lost here stays lost. */
+TEST(quic_mux_datagrams_of_all_sizes)
+{
+    static const uint8_t bytes[1000];
+    connect_both(false);
+    QRIG_UNTIL(&r, quic_datagram_max(r.a.m) >= sizeof(bytes));
+    for (size_t i = 0; i < 60; i++)
+        CHECK_INT(quic_datagram_send(r.a.m, bytes, i % 3 ? 700 + i : sizeof(bytes)), 0);
+    QRIG_UNTIL(&r, r.b.datagrams == 60);
+    qrig_end(&r);
+}
+
+TEST(quic_mux_datagrams_are_bounded)
+{
+    static const uint8_t bytes[1000];
+    unsigned queued = 0;
+    connect_both(true);
+    QRIG_UNTIL(&r, quic_datagram_max(r.a.m) >= sizeof(bytes));
+    r.relay.cut = true;
+    while (queued < 1000 && !quic_datagram_send(r.a.m, bytes, sizeof(bytes)))
+        queued++;
+    CHECK_INT(errno, EAGAIN);
+    CHECK(queued > 200 && queued < 300);
+    r.relay.cut = false;
+    qrig_end(&r);
+}
+
 TEST(quic_mux_new_keys)
 {
     qrig_begin(&r, false);

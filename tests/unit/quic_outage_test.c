@@ -105,9 +105,26 @@ TEST(quic_outage_hops_to_a_narrow_path)
     for (int i = 0; i < 2; i++) {
         narrow();
         CHECK_INT((i ? quic_hop : quic_roam)(r.a.m, NULL), 0);
-        QRIG_UNTIL(&r, quic_path_good(r.a.m));
         CHECK(quic_datagram_max(r.a.m) < 1300);
+        QRIG_UNTIL(&r, quic_path_good(r.a.m));
         QRIG_UNTIL(&r, quic_datagram_max(r.b.m) < 1300);
         qrig_bulk_end(&r, 8 << 20);
     }
+}
+
+/* Datagrams that waited for room, and are too long for the path that there is now. */
+TEST(quic_outage_leaves_datagrams_too_long)
+{
+    static const uint8_t bytes[1380];
+    narrow();
+    unsigned hears = r.b.datagrams;
+    r.relay.cut = true;
+    while (!quic_datagram_send(r.a.m, bytes, sizeof(bytes)))
+        continue;
+    CHECK_INT(quic_hop(r.a.m, NULL), 0);
+    r.relay.cut = false;
+    QRIG_UNTIL(&r, quic_path_good(r.a.m));
+    CHECK_INT(quic_datagram_send(r.a.m, bytes, 1000), 0);
+    QRIG_UNTIL(&r, r.b.datagrams > hears && r.b.datagram_len == 1000);
+    qrig_bulk_end(&r, 8 << 20);
 }

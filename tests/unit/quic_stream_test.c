@@ -187,3 +187,113 @@ TEST(quic_stream_leaves_nothing)
     CHECK_INT(quic_conn_of(r.b.m)->credit_owed, 0);
     qrig_end(&r);
 }
+
+/* Both halves have ended, and one end has not read yet. */
+TEST(quic_stream_read_after_its_end)
+{
+    connect_both();
+    r.b.hold = true;
+    struct qtalk *t = qrig_open(&r.a);
+    qtalk_pump(t, 1000, true);
+    QRIG_UNTIL(&r, r.b.n == 1);
+    qtalk_pump(r.b.talks[0], 0, true);
+    QRIG_UNTIL(&r, t->eof && !mux_count(r.b.m));
+    CHECK_INT(quic_conn_of(r.b.m)->held_bytes, 0);
+    qtalk_take(r.b.talks[0]);
+    CHECK_INT(r.b.talks[0]->got, 1000);
+    QRIG_UNTIL(&r, r.b.talks[0]->eof);
+    CHECK(!r.b.talks[0]->wrong && !r.b.talks[0]->error);
+    CHECK_INT(quic_conn_of(r.b.m)->held_bytes, 0);
+    qrig_end(&r);
+}
+
+/* Who has closed a stream but not got rid of all its bytes tells at once that it does not read. */
+TEST(quic_stream_bytes_for_one_that_is_still_sending)
+{
+    connect_both();
+    struct qtalk *t = qrig_open(&r.a);
+    qtalk_pump(t, 10, false);
+    QRIG_UNTIL(&r, r.b.n && r.b.talks[0]->got == 10);
+    t->hold = true;
+    qtalk_pump(r.b.talks[0], 8 << 20, false);
+    qrig_idle(&r, 50);
+    qtalk_close(r.b.talks[0]);
+    CHECK_INT(mux_count(r.b.m), 1);
+    qtalk_pump(t, 20, false);
+    QRIG_UNTIL(&r, t->error == ECONNRESET);
+    qrig_end(&r);
+}
+
+/* ---- fairness and limits ---- */
+
+static uint64_t got_before;
+
+static void note_first(struct qside *side, struct qtalk *t)
+{
+    (void)t;
+    if (side->n == 2)
+        got_before = side->talks[0]->got;
+}
+
+TEST(quic_stream_takes_turns)
+{
+    connect_both();
+    r.b.on_accept = note_first;
+    for (int i = 0; i < 2; i++)
+        qtalk_pump(qrig_open(&r.a), 200000, true);
+    QRIG_UNTIL(&r, r.b.n == 2);
+    CHECK(got_before < 100000);
+    qrig_end(&r);
+}
+
+TEST(quic_stream_small_ones_first)
+{
+    connect_both();
+    struct qtalk *bulk = qrig_open(&r.a);
+    qtalk_pump(bulk, 40 << 20, true);
+    QRIG_UNTIL(&r, r.b.n && r.b.talks[0]->got > 1 << 20);
+    qtalk_pump(qrig_open(&r.a), 10, true);
+    QRIG_UNTIL(&r, r.b.n == 2 && r.b.talks[1]->eof);
+    CHECK(!r.b.talks[0]->eof);
+    qrig_end(&r);
+}
+
+/* When nothing gets through, each of many queues is short. */
+TEST(quic_stream_queues_are_bounded)
+{
+    connect_both();
+    r.relay.cut = true;
+    for (int i = 0; i < 200; i++)
+        qtalk_pump(qrig_open(&r.a), 1 << 20, true);
+    CHECK(quic_conn_of(r.a.m)->unsent >= 16u << 20);
+    CHECK(quic_conn_of(r.a.m)->unsent <= 22u << 20);
+    qrig_end(&r);
+}
+
+/* When nobody reads, all are held up at last. */
+TEST(quic_stream_unread_bytes_are_bounded)
+{
+    uint64_t held = 0, last = 1;
+    qrig_begin(&r, false);
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups);
+    r.b.hold = true;
+    for (int i = 0; i < 400; i++)
+        qtalk_pump(qrig_open(&r.a), 256u << 10, true);
+    while (held != last && qrig_turn(&r)) {
+        last = held;
+        qrig_idle(&r, 300);
+        held = quic_conn_of(r.b.m)->held_bytes;
+    }
+    CHECK(held >= 40u << 20);
+    CHECK(held <= (40u << 20) + QUIC_WINDOW);
+    for (size_t i = 0; i < r.b.n; i++) {
+        r.b.talks[i]->hold = false;
+        qtalk_take(r.b.talks[i]);
+    }
+    r.b.hold = false;
+    QRIG_UNTIL(&r, r.b.n == 400);
+    for (size_t i = 0; i < 400; i++)
+        QRIG_UNTIL(&r, r.b.talks[i]->eof);
+    qrig_end(&r);
+}
