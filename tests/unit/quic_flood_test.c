@@ -143,32 +143,46 @@ TEST(quic_flood_of_a_past_flight)
     end_live();
 }
 
-/* A flight per source, each genuine, and none goes on. */
-TEST(quic_flood_of_genuine_flights)
+/* A flight per source, each genuine, and none goes on: how many are kept. */
+static size_t flood_genuine(int flights, bool of_one)
 {
-    enum { FLIGHTS = 30 };
-    uint8_t flights[FLIGHTS][1500];
-    size_t lens[FLIGHTS];
-    begin_live();
+    static uint8_t bytes[SOURCES][1500];
+    static size_t lens[SOURCES];
     struct mux *live = r.a.m;
     struct quic_addr server = r.relay.server;
     r.relay.server.in.sin_port = htons(9);
-    for (int i = 0; i < FLIGHTS; i++) {
+    for (int i = 0; i < flights; i++) {
         r.relay.first_len = 0;
+        r.its_session[1] = (uint8_t)(of_one ? r.session[1] : i);
         qrig_connect(&r);
         QRIG_UNTIL(&r, r.relay.first_len);
         mux_free(r.a.m);
         lens[i] = r.relay.first_len;
-        CHECK(lens[i] <= sizeof(flights[i]));
-        memcpy(flights[i], r.relay.first, lens[i]);
+        CHECK(lens[i] <= sizeof(bytes[i]));
+        memcpy(bytes[i], r.relay.first, lens[i]);
     }
     r.relay.server = server;
     r.a.m = live;
-    for (int i = 0; i < FLIGHTS; i++)
-        send_from(i, flights[i], lens[i]);
+    size_t before = quic_server_count(r.server);
+    for (int i = 0; i < flights; i++)
+        send_from(i, bytes[i], lens[i]);
     qrig_idle(&r, 1000);
-    CHECK_INT(quic_server_count(r.server), 1 + 6);
-    for (int i = 0; i < FLIGHTS; i++)
+    for (int i = 0; i < flights; i++)
         CHECK(answered(i) <= 3 * lens[i]);
+    return quic_server_count(r.server) - before;
+}
+
+TEST(quic_flood_of_genuine_flights)
+{
+    begin_live();
+    CHECK_INT(flood_genuine(30, true), 6);
+    end_live();
+}
+
+TEST(quic_flood_of_many_sessions)
+{
+    begin_live();
+    r.any_session = true;
+    CHECK_INT(flood_genuine(100, false), 64);
     end_live();
 }

@@ -37,6 +37,7 @@ TEST(quic_path_roams_under_load)
         QRIG_UNTIL(&r, r.a.talks[0]->got >= (uint64_t)i << 20);
         CHECK_INT(quic_roam(r.a.m, NULL), 0);
     }
+    QRIG_UNTIL(&r, !quic_conn_of(r.a.m)->payload_max); /* it got its connection id */
     qrig_bulk_end(&r, 60 << 20);
 }
 

@@ -196,7 +196,7 @@ static bool find_psk(void *arg, const uint8_t session[static SESSION_LEN],
 {
     const struct qrig *r = arg;
     memcpy(psk, r->psk, PSK_LEN);
-    return !memcmp(session, r->session, SESSION_LEN);
+    return r->any_session || !memcmp(session, r->session, SESSION_LEN);
 }
 
 static void connected(void *arg, struct mux *m, const uint8_t session[static SESSION_LEN])

@@ -58,6 +58,7 @@ struct qrig {
     struct quic_target target;
     uint8_t session[SESSION_LEN], psk[PSK_LEN];         /* the server's */
     uint8_t its_session[SESSION_LEN], its_psk[PSK_LEN]; /* the client's */
+    bool any_session; /* the server knows all of them, by one key */
     uint64_t started_us;
 };
 
