@@ -233,10 +233,10 @@ static void lose(struct master *m, const char *why)
     wait_for_retry(m);
 }
 
-/* Where the session goes on over QUIC it has left ssh already. */
+/* Its process may be seen to end before its stream does. */
 static void lose_ssh(struct master *m, const char *why)
 {
-    if (session_is_up(m->session))
+    if (session_way(m->session) == SESSION_QUIC)
         leave_ssh(m, why);
     else
         lose(m, why);

@@ -127,7 +127,8 @@ class Terminal(Bootstrap):
         what starts it, if anything."""
         near, far = os.openpty()
         self.addCleanup(os.close, near)
-        argv = [self.berth_path, "master", "-F", config or self.ssh_config(user), *args, "testhost"]
+        argv = [self.berth_path, "master", "-F", config or self.ssh_config(user), "--transport",
+                self.transport, *args, "testhost"]
         master = self.start(*shell, *argv, stdin=far, stdout=far, stderr=far,
                             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(far)
