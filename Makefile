@@ -191,7 +191,8 @@ demo:
 
 bench:
 	$(Q)scripts/setup
-	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/bench-load
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/bench-load build/wan
+	$(Q)tests/bench/peers
 	$(Q)tests/bench/run
 
 build/bench-load: tests/bench/load.c

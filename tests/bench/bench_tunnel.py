@@ -1,63 +1,34 @@
 """`berth master -L`, over QUIC and over ssh, beside `ssh -L` and beside no tunnel, with the same sshd and
-the same cipher under ssh.
+the same cipher under ssh; and beside its peers, where they are installed.
 
-Every round measures the ways one after the other; the table has the medians of the rounds, and each
-round's ratio to ssh -L enters the median of the ratios."""
+Every round measures the ways one after the other; the tables have the medians of the rounds, and each
+round's ratio enters the median of the ratios."""
 
-import os
 import statistics
 import subprocess
 
 import harness  # tests/e2e
-from harness import HOST, free_port, until
-from machine import ROOT
+from ways import Berth, Direct, Site, Ssh, left_out, peers, why_no_moshpf
 
-LOAD = os.path.join(ROOT, "build", "bench-load")
-BERTH = {"berth, quic": "quic", "berth, ssh": "ssh"}
-WAYS = ("direct", "ssh -L", *BERTH)
+DIRECT, SSH = Direct("direct"), Ssh("ssh -L")
+BERTH = [Berth("berth, quic"), Berth("berth, ssh", transport="ssh")]
 
 
-class Bench(harness.TestCase):
-    """What a test has at hand is what a benchmark needs too."""
-
-    def runTest(self):
-        user = self.user()
-        config = self.ssh_config(user)
-        servers = subprocess.Popen([LOAD, "serve"], stdout=subprocess.PIPE, text=True)
-        self.addCleanup(servers.wait)
-        self.addCleanup(servers.kill)
-        self.ports = {"direct": [int(word) for word in servers.stdout.readline().split()]}
-        for way in WAYS[1:]:
-            self.ports[way] = [free_port(), free_port()]
-        forwards = {way: [word for here, there in zip(self.ports[way], self.ports["direct"])
-                          for word in ("-L", f"{here}:127.0.0.1:{there}")] for way in WAYS[1:]}
-        self.start("ssh", "-F", config, "-N", *forwards["ssh -L"], HOST)
-        for way, self.transport in BERTH.items():
-            self.connected(user, "--no-restore", *forwards[way], config=config)
-        for way in WAYS:
-            until(lambda way=way: self.works(way), f"answer through {way}")
-
-    def works(self, way):
-        return subprocess.run([LOAD, "echo", str(self.ports[way][0]), "1"], capture_output=True,
-                              check=False).returncode == 0
+class Bench(Site, harness.TestCase):
+    pass
 
 
-def load(*words):
-    done = subprocess.run([LOAD, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True)
-    return [float(word) for word in done.stdout.split()]
-
-
-def measure(ports, seconds):
-    echo, sink = ports
-    p50, p99 = load("echo", echo, 3000)
-    _, busy = load("mixed", echo, sink, seconds)
+def measure(site, way, seconds):
+    echo, sink = way.at["echo"], way.at["sink"]
+    p50, p99 = site.load("echo", echo, 3000)
+    _, busy = site.load("mixed", echo, sink, seconds)
     return {
-        "bulk, 1 stream (MB/s)": load("bulk", sink, 1, seconds)[0],
-        "bulk, 8 streams (MB/s)": load("bulk", sink, 8, seconds)[0],
+        "bulk, 1 stream (MB/s)": site.load("bulk", sink, 1, seconds)[0],
+        "bulk, 8 streams (MB/s)": site.load("bulk", sink, 8, seconds)[0],
         "64 B echo p50 (µs)": p50,
         "64 B echo p99 (µs)": p99,
         "echo p99 under 1 bulk stream (µs)": busy,
-        "connections a second": load("conns", echo, 8, seconds)[0],
+        "connections a second": site.load("conns", echo, 8, seconds)[0],
     }
 
 
@@ -67,19 +38,48 @@ AIMS = {  # of quic, and of ssh
     "echo p99 under 1 bulk stream (µs)": ("≤ 0.2", "≤ 0.5"),
     "connections a second": ("", "≥ 2"),
 }
+PEER_AIMS = {"bulk, 1 stream (MB/s)": "≥ 1.5", "bulk, 8 streams (MB/s)": "≥ 1.5"}
+
+
+def medians(rounds, ways, row):
+    return [f"{statistics.median(r[way.name][row] for r in rounds):,.0f}" for way in ways]
+
+
+def ratio(rounds, row, way, others):
+    """To the best of the others in each round."""
+    best = max if "(µs)" not in row else min
+    return f"{statistics.median(r[way.name][row] / best(r[o.name][row] for o in others) for r in rounds):.2f}"
+
+
+def lines_of(heads, rows):
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (
+        ["", *heads], ["---"] + ["---:"] * len(heads), *rows))
 
 
 def table(rounds):
-    heads = [*WAYS, *(word for way in BERTH for word in (f"{way} / ssh -L", "aim"))]
-    lines = ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
-    for name in rounds[0]["direct"]:
-        medians = [statistics.median(r[way][name] for r in rounds) for way in WAYS]
-        cells = [f"{m:,.0f}" for m in medians]
+    ways = [DIRECT, SSH, *BERTH]
+    heads = [way.name for way in ways]
+    for way in BERTH:
+        heads += [f"{way.name} / ssh -L", "aim"]
+    rows = []
+    for name in rounds[0][SSH.name]:
+        cells = [name, *medians(rounds, ways, name)]
         for way, aim in zip(BERTH, AIMS.get(name, ("", ""))):
-            ratio = statistics.median(r[way][name] / r["ssh -L"][name] for r in rounds)
-            cells += [f"{ratio:.2f}", aim]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            cells += [ratio(rounds, name, way, [SSH]), aim]
+        rows.append(cells)
+    return lines_of(heads, rows)
+
+
+def peer_table(rounds, others):
+    quic = [way for way in others if way.quic]
+    heads = [way.name for way in (BERTH[0], *others)]
+    heads += ["berth / the best QUIC peer", "aim"] if quic else []
+    rows = []
+    for name in rounds[0][SSH.name]:
+        cells = [name, *medians(rounds, [BERTH[0], *others], name)]
+        cells += [ratio(rounds, name, BERTH[0], quic), PEER_AIMS.get(name, "")] if quic else []
+        rows.append(cells)
+    return lines_of(heads, rows)
 
 
 def cipher():
@@ -88,19 +88,30 @@ def cipher():
     return ciphers[0].split(",")[0] if ciphers else "ssh's default"
 
 
+def measure_all(site, ways, count, seconds):
+    """Rounds of {a way's name: {a row's name: its figure}}; `ways` loses those that fail."""
+    rounds = []
+    for i in range(count):
+        rounds.append(site.measured(ways, lambda way: measure(site, way, seconds)))
+        print(f"tunnel: round {i + 1} of {count}", flush=True)
+    return rounds
+
+
 def section(count, seconds):
     """What RESULTS.md says of it."""
-    rounds = []
     with harness.world():
         bench = Bench()
         bench.setUp()
         try:
-            bench.runTest()
-            for i in range(count):
-                rounds.append({way: measure(bench.ports[way], seconds) for way in WAYS})
-                print(f"tunnel: round {i + 1} of {count}", flush=True)
+            bench.begin()
+            ways = [way for way in (DIRECT, SSH, *BERTH, *peers()) if bench.open(way)]
+            rounds = measure_all(bench, ways, count, seconds)
         finally:
             bench.doCleanups()
-    return (f"Medians of {count} rounds of {seconds:g} s each; the ratio is the median of each round's. "
+    others = [way for way in ways if way.peer]
+    text = (f"Medians of {count} rounds of {seconds:g} s each; the ratio is the median of each round's. "
             f"{cipher()} under\nboth; the load's two ends, both tunnels' two ends and sshd share the machine's "
             f"cores.\n\n{table(rounds)}\n")
+    if others:
+        text += f"\nIts peers, in the same rounds:\n\n{peer_table(rounds, others)}\n"
+    return text + left_out(bench, *why_no_moshpf())

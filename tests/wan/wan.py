@@ -248,6 +248,12 @@ class Path:
             stats[way]["overrun"] = source.overruns(self.device)
         return stats
 
+    def control(self, congestion):
+        """The congestion control of both ends' new connections of TCP; None: the machine's own."""
+        for end in self.here, self.there:
+            end.congestion = congestion
+            end.ip_batch(*end._routes())
+
     def carry(self, other):
         """What goes between the hosts of another path goes over this one now, from this one's address; as
         when a machine changes networks."""
