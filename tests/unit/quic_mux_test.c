@@ -175,6 +175,8 @@ TEST(quic_mux_go_away)
     qtalk_pump(late, 10, false);
     QRIG_UNTIL(&r, late->error);
     CHECK_INT(late->error, ECONNRESET);
+    late = qrig_open(&r.a); /* which says nothing */
+    QRIG_UNTIL(&r, late->error);
     CHECK(!t->error);
     qrig_end(&r);
 }

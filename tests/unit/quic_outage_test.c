@@ -71,6 +71,24 @@ TEST(quic_outage_late_ack_is_no_rtt)
     qrig_bulk_end(&r, 8 << 20);
 }
 
+static bool idle(struct mux *m)
+{
+    return ngtcp2_conn_get_expiry(quic_conn_of(m)->conn) == UINT64_MAX;
+}
+
+/* Nothing was under way: still there is an answer. */
+TEST(quic_outage_probe_of_an_idle_path)
+{
+    qrig_begin(&r, true);
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups && idle(r.a.m) && idle(r.b.m));
+    quic_clock_ahead_ns += 100 * NGTCP2_SECONDS;
+    CHECK(quic_silence_ms(r.a.m) >= 100000);
+    quic_probe(r.a.m);
+    QRIG_UNTIL(&r, quic_silence_ms(r.a.m) < 90000);
+    qrig_end(&r);
+}
+
 /* ---- paths that take only so much ---- */
 
 static void narrow(void)
