@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "applets/agent/client.h"
+#include "applets/agent/udp.h"
 #include "applets/master/master.h"
 #include "core/fdstream.h"
 #include "core/log.h"
@@ -38,8 +39,9 @@ static const char *const values[] = {
     "false",
     "null",
     "[]",
-    "[\"192.0.2.1\",\"192.0.2.2\",\"3\"]",
+    "[\"127.0.0.1\",\"::1\",\"3\"]",
     "[null,7]",
+    "[40000,50000]",
     "{}",
     "\"\"",
     "\"127.0.0.1:0\"",
@@ -52,10 +54,11 @@ static const char *const values[] = {
     "\"0000000000000000000000000000000000000000000000000000000000000000\"",
 };
 
-static const char *const fields[] = {
-    "id",      "bind",    "target", "local_port",        "auto",     "port",
-    "code",    "message", "n",      "session",           "psk",      "addresses",
-    "process", "pid",     "reason", "idle_timeout_secs", "takeover", "requests"};
+static const char *const fields[] = {"id",       "bind",     "target",   "local_port",
+                                     "auto",     "port",     "code",     "message",
+                                     "n",        "session",  "psk",      "addresses",
+                                     "process",  "pid",      "reason",   "idle_timeout_secs",
+                                     "takeover", "requests", "udp_port", "udp_ports"};
 
 struct input {
     const uint8_t *p;
@@ -239,6 +242,7 @@ static void hear_as_agent(struct input in)
     while (agent.clients)
         client_free(agent.clients);
     report_end_all(&agent);
+    udp_close(&agent);
     while (askers.n)
         stream_close(askers.s[--askers.n]);
     close_peer(&peer);
@@ -263,7 +267,10 @@ static void on_up(void *arg)
 static void on_message(void *arg, const struct message *m)
 {
     switch (m->type) {
-    case MSG_HELLO_ACK: forward_listen_all(arg); break;
+    case MSG_HELLO_ACK:
+        promote_learn(arg, m);
+        forward_listen_all(arg);
+        break;
     case MSG_FORWARD_REQUEST: remote_forward_request(arg, m); break;
     case MSG_CLOSE_REQUEST: remote_close_request(arg, m); break;
     default: forward_answered(arg, m);
@@ -316,6 +323,9 @@ static void hear_as_master(struct input in)
     m.service.owner = &m;
     m.session = session_new(m.loop, SESSION_MASTER, name, &events, &m);
     forward_init(&m);
+    o.transport = TRANSPORT_SSH; /* so that ssh is not asked about the host */
+    promote_init(&m);
+    o.transport = TRANSPORT_AUTO;
     open_session(m.loop, m.session, &peer, YAMUX_SERVER);
     add_forwards(&m);
     turn(m.loop, 4);
@@ -329,6 +339,8 @@ static void hear_as_master(struct input in)
     turn(m.loop, 4);
     service_fini(&m.service);
     forward_fini(&m);
+    promote_fini(&m);
+    hint_forget(&m);
     session_free(m.session);
     while (streams.n)
         stream_close(streams.s[--streams.n]);
