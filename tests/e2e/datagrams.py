@@ -8,6 +8,7 @@ import threading
 from machine import DEADLINE, Missing, until
 
 AGAIN = 0.5  # seconds until a datagram that was not answered is sent once more
+LOOK = 0.05  # seconds from one look to the next, whether it is to end
 BUFFER = 4 << 20
 
 
@@ -31,6 +32,7 @@ class UdpServer:
 
     def __init__(self, host="127.0.0.1", port=0):
         self.socket = udp_socket(host, port)
+        self.socket.settimeout(LOOK)
         self.port = self.socket.getsockname()[1]
         self.senders = []
         self.closed = False
@@ -41,8 +43,6 @@ class UdpServer:
         while not self.closed:
             with contextlib.suppress(OSError):
                 data, sender = self.socket.recvfrom(65535)
-                if self.closed:
-                    return
                 if sender not in self.senders:
                     self.senders.append(sender)
                 answer = self.reply(data, sender)
@@ -55,8 +55,6 @@ class UdpServer:
     def close(self):
         """Not while the thread reads: the number may be another socket's then."""
         self.closed = True
-        with udp_socket(self.socket.getsockname()[0]) as wake:
-            wake.sendto(b"", self.socket.getsockname())
         self.thread.join()
         self.socket.close()
 
