@@ -20,9 +20,9 @@
 static const uint8_t name[SESSION_LEN] = "sixteen bytes ..";
 
 static const char *const types[] = {
-    "Hello", "HelloAck", "Listen",         "ListenAck",  "Unlisten",     "Accepted",
-    "Ok",    "Error",    "ForwardRequest", "ForwardAck", "CloseRequest", "Ping",
-    "Pong",  "List",     "Shutdown",       "Attach",     "Nonsense",
+    "Hello",    "HelloAck",       "Listen",     "ListenAck",    "Unlisten",    "Accepted", "Ok",
+    "Error",    "ForwardRequest", "ForwardAck", "CloseRequest", "Ping",        "Pong",     "List",
+    "Shutdown", "Attach",         "Nonsense",   "DialUdp",      "AcceptedUdp",
 };
 
 /* What a field may hold; most of it is right somewhere. */
@@ -48,6 +48,8 @@ static const char *const values[] = {
     "\"localhost:3000\"",
     "\"192.0.2.7:4000\"",
     "\"unix:/nowhere/at/all\"",
+    "\"udp:127.0.0.1:0\"",
+    "\"udp:127.0.0.1:9\"",
     "\"\\u001b[2J\"",
     "\"AddressInUse\"",
     "\"7369787465656e206279746573202e2e\"", /* the session's id */
@@ -58,7 +60,8 @@ static const char *const fields[] = {"id",       "bind",     "target",   "local_
                                      "auto",     "port",     "code",     "message",
                                      "n",        "session",  "psk",      "addresses",
                                      "process",  "pid",      "reason",   "idle_timeout_secs",
-                                     "takeover", "requests", "udp_port", "udp_ports"};
+                                     "takeover", "requests", "udp_port", "udp_ports",
+                                     "flow",     "udp"};
 
 struct input {
     const uint8_t *p;
@@ -288,7 +291,8 @@ static const struct session_events events = {
 
 static void add_forwards(struct master *m)
 {
-    static const char *const binds[] = {"127.0.0.1:0:localhost:9", "0:localhost:3000"};
+    static const char *const binds[] = {"127.0.0.1:0:localhost:9", "0:localhost:3000",
+                                        "udp:0:localhost:9"};
     struct forward_spec spec;
     const char *why;
     for (size_t i = 0; i < countof(binds); i++)
@@ -322,6 +326,7 @@ static void hear_as_master(struct input in)
     m.service.rows = remote_rows;
     m.service.owner = &m;
     m.session = session_new(m.loop, SESSION_MASTER, name, &events, &m);
+    udp_flows_init(&m.flows, m.session, SESSION_MASTER);
     forward_init(&m);
     o.transport = TRANSPORT_SSH; /* so that ssh is not asked about the host */
     promote_init(&m);
@@ -341,6 +346,7 @@ static void hear_as_master(struct input in)
     forward_fini(&m);
     promote_fini(&m);
     hint_forget(&m);
+    udp_flows_fini(&m.flows);
     session_free(m.session);
     while (streams.n)
         stream_close(streams.s[--streams.n]);
