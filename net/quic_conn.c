@@ -69,11 +69,7 @@ static void leave(struct quic_conn *m)
     m->link->gone(m);
     ngtcp2_conn_del(m->conn);
     quic_crypto_free(m->crypto);
-    while (m->notes) {
-        struct quic_note *note = m->notes;
-        m->notes = note->next;
-        free(note);
-    }
+    buf_fini(&m->notes);
     free(m->pending_data);
     loop_reap(m->loop, m, free);
 }
@@ -214,7 +210,7 @@ static void flush(void *arg)
 /* As long as ngtcp2 has a plan, something may be unsaid that is not in flight just now. */
 static void see_drained(struct quic_conn *m, bool plans)
 {
-    if (!m->away || m->drained || m->count || m->notes || plans || m->state != QUIC_UP)
+    if (!m->away || m->drained || m->count || m->notes.len || plans || m->state != QUIC_UP)
         return;
     m->drained = true;
     loop_task_post(&m->tell_drained);
@@ -394,7 +390,6 @@ struct quic_conn *quic_conn_new(struct loop *loop, const struct quic_conn_config
     m->server = config->header != NULL;
     m->next_remote = m->server ? 0 : 1;
     m->heard = quic_now();
-    m->notes_end = &m->notes;
     memcpy(m->token_key, config->token_key, sizeof(m->token_key));
     list_init(&m->streams);
     list_init(&m->ready);

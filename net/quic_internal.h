@@ -24,11 +24,6 @@
 
 #define QUIC_CID_LEN 8
 enum quic_state { QUIC_SHAKING, QUIC_UP, QUIC_DOWN, QUIC_FREED };
-struct quic_note { /* a datagram that waits */
-    struct quic_note *next;
-    size_t len;
-    uint8_t data[];
-};
 
 /* Where its packets go: a client's sockets or a server. */
 struct quic_link_ops {
@@ -69,8 +64,7 @@ struct quic_conn {
     uint64_t held_bytes;  /* delivered to streams, not consumed */
     uint64_t credit_owed; /* of those, not given back to the connection's window yet */
     size_t unsent;        /* queued in all streams */
-    struct quic_note *notes, **notes_end;
-    size_t notes_bytes;
+    struct buf notes;     /* datagrams that wait: a uint32_t of ours each, its length, and it */
 
     struct quic_batch pending; /* what the socket did not take; its data is allocated */
     uint8_t *pending_data;

@@ -14,6 +14,7 @@
 #define SLICE_ALONE (64u * 1024)
 #define BATCHES     8 /* in one turn of the loop */
 #define SPANS       16
+#define NOTES_LIMIT (256u * 1024) /* bytes of datagrams that wait */
 
 /* ---- what streams have to say ---- */
 
@@ -63,31 +64,33 @@ struct maker {
     size_t left;              /* of the slice */
 };
 
+static uint32_t note_len(const struct quic_conn *m)
+{
+    uint32_t len;
+    memcpy(&len, buf_front(&m->notes), sizeof(len));
+    return len;
+}
+
 static void drop_note(struct quic_conn *m)
 {
-    struct quic_note *note = m->notes;
-    m->notes = note->next;
-    if (!m->notes)
-        m->notes_end = &m->notes;
-    m->notes_bytes -= note->len;
-    free(note);
+    buf_consume(&m->notes, sizeof(uint32_t) + note_len(m));
 }
 
 /* One that became too long with another path would never go, and nothing after it. */
 static ngtcp2_ssize write_note(struct maker *k)
 {
-    struct quic_note *note = k->m->notes;
-    ngtcp2_vec vec = {note->data, note->len};
+    struct quic_conn *m = k->m;
+    ngtcp2_vec vec = {buf_front(&m->notes) + sizeof(uint32_t), note_len(m)};
     int accepted = 0;
-    if (note->len > quic_datagram_max(&k->m->mux)) {
-        drop_note(k->m);
+    if (vec.len > quic_datagram_max(&m->mux)) {
+        drop_note(m);
         return NGTCP2_ERR_WRITE_MORE;
     }
-    ngtcp2_ssize n = ngtcp2_conn_writev_datagram(k->m->conn, &k->path.path, &k->info, k->dest,
-                                                 k->cap, &accepted, NGTCP2_WRITE_DATAGRAM_FLAG_MORE,
-                                                 0, &vec, note->len != 0, k->ts);
+    ngtcp2_ssize n =
+        ngtcp2_conn_writev_datagram(m->conn, &k->path.path, &k->info, k->dest, k->cap, &accepted,
+                                    NGTCP2_WRITE_DATAGRAM_FLAG_MORE, 0, &vec, vec.len != 0, k->ts);
     if (accepted)
-        drop_note(k->m);
+        drop_note(m);
     return n;
 }
 
@@ -151,7 +154,7 @@ static bool goes_on(ngtcp2_ssize n)
 static ngtcp2_ssize make_packet(struct maker *k)
 {
     ngtcp2_ssize n = NGTCP2_ERR_WRITE_MORE;
-    while (k->m->notes && goes_on(n))
+    while (k->m->notes.len && goes_on(n))
         n = write_note(k);
     while (goes_on(n)) {
         struct quic_stream *s =
@@ -333,26 +336,20 @@ void quic_conn_say_close(struct quic_conn *m, const ngtcp2_ccerr *why)
 void quic_datagram_drop(struct mux *mux)
 {
     struct quic_conn *m = quic_conn_of(mux);
-    while (m->notes)
-        drop_note(m);
+    buf_consume(&m->notes, m->notes.len);
 }
 
 int quic_datagram_send(struct mux *mux, const void *data, size_t len)
 {
     struct quic_conn *m = quic_conn_of(mux);
     size_t max = quic_datagram_max(mux);
-    if (len > max || m->notes_bytes + len > 256u * 1024) {
+    uint32_t head = (uint32_t)len;
+    if (len > max || m->notes.len + sizeof(head) + len > NOTES_LIMIT) {
         errno = len > max ? EMSGSIZE : EAGAIN;
         return -1;
     }
-    struct quic_note *note = xmalloc(sizeof(*note) + len);
-    note->next = NULL;
-    note->len = len;
-    if (len)
-        memcpy(note->data, data, len);
-    *m->notes_end = note;
-    m->notes_end = &note->next;
-    m->notes_bytes += len;
+    buf_append(&m->notes, &head, sizeof(head));
+    buf_append(&m->notes, data, len);
     quic_conn_wake(m);
     return 0;
 }
