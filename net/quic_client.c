@@ -4,8 +4,8 @@
  * spoken to first, wherever the packets really go. A hop goes unnoticed by it: the new socket is
  * given the name of the last, and the server sees a NAT that rebinds (RFC 9000 §9.3), which needs
  * no new connection id and so works on a dead path any number of times. A roam is a migration
- * (§9.2), which needs one: without, it is a hop, with packets of the least size, until one is
- * there. */
+ * (§9.2), which needs one: without, it is a hop until one is there. Either way the size of packets
+ * is searched anew. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +102,6 @@ static void migrate(struct quic_client *c)
         return;
     c->now.name = from;
     c->roam_due = false;
-    c->m->payload_max = 0;
 }
 
 static void before(struct quic_conn *m)
@@ -142,12 +141,10 @@ int quic_hop(struct mux *mux, const struct quic_addr *remote)
 
 int quic_roam(struct mux *mux, const struct quic_addr *remote)
 {
-    struct quic_conn *m = quic_conn_of(mux);
-    struct quic_client *c = m->over;
+    struct quic_client *c = quic_conn_of(mux)->over;
     if (quic_hop(mux, remote))
         return -1;
     c->roam_due = true;
-    m->payload_max = NGTCP2_MAX_UDP_PAYLOAD_SIZE;
     return 0;
 }
 

@@ -56,7 +56,6 @@ struct quic_conn {
     struct quic_route *routes; /* of it */
     struct quic_way *ways;     /* of it, too */
     uint8_t token_key[QUIC_SECRET_LEN];
-    size_t payload_max; /* of a packet while the path is not to be trusted with more; 0: ngtcp2's */
 
     struct list_node streams, ready, prompt, held, aborts;
     size_t count;

@@ -252,7 +252,7 @@ static enum made send_some(struct quic_conn *m, int *error)
     ngtcp2_path_storage_zero(&k.path);
     for (;;) {
         k.dest = bytes + b.out.len;
-        k.cap = m->payload_max ? m->payload_max : sizeof(bytes) - b.out.len;
+        k.cap = sizeof(bytes) - b.out.len;
         ngtcp2_ssize n = make_packet(&k);
         if (n < 0)
             *error = (int)n;

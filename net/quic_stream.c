@@ -106,9 +106,9 @@ void quic_stream_sent(struct quic_stream *s, size_t len, bool fin)
     tell_drained(s);
     if (!quic_stream_sendable(s))
         list_unlink(&s->ready);
-    forget_if_done(s);
 }
 
+/* Of the end by itself, too: then `len` is 0. */
 void quic_stream_acked(struct quic_stream *s, size_t len)
 {
     quic_queue_acked(&s->out, len);

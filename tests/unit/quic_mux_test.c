@@ -189,6 +189,12 @@ TEST(quic_mux_datagrams)
     CHECK_INT(quic_datagram_send(r.a.m, bytes, sizeof(bytes)), 0);
     QRIG_UNTIL(&r, r.b.datagrams == 1);
     CHECK_INT(r.b.datagram_len, sizeof(bytes));
+    for (int i = 0; i < 20; i++) { /* the longest, as it grows */
+        static const uint8_t most[65536];
+        unsigned n = r.b.datagrams;
+        CHECK_INT(quic_datagram_send(r.a.m, most, quic_datagram_max(r.a.m)), 0);
+        QRIG_UNTIL(&r, r.b.datagrams > n);
+    }
     CHECK_INT(quic_datagram_send(r.a.m, bytes, 100000), -1);
     CHECK_INT(errno, EMSGSIZE);
     CHECK_INT(quic_datagram_send(r.b.m, bytes, 1), 0);

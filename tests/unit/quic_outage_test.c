@@ -38,10 +38,10 @@ static void long_outage(void)
     CHECK(wait_of(r.b.m) >= LONG);
 }
 
-/* Both windows are full, both probe timers far off: one probe wakes both ends. */
+/* Both windows are full, both probe timers far off: one probe, or a hop, wakes both ends. */
 TEST(quic_outage_probe_after_a_long_outage)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         qrig_bulk(&r, true, 8 << 20);
         QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
         r.relay.cut = true;
@@ -49,7 +49,10 @@ TEST(quic_outage_probe_after_a_long_outage)
         CHECK(quic_silence_ms(r.a.m) > 200000);
         r.a.hears = r.b.hears = 0;
         r.relay.cut = false;
-        quic_probe(i ? r.a.m : r.b.m);
+        if (i == 2)
+            CHECK_INT(quic_hop(r.a.m, NULL), 0);
+        else
+            quic_probe(i ? r.a.m : r.b.m);
         QRIG_UNTIL(&r, r.a.hears && r.b.hears);
         qrig_bulk_end(&r, 8 << 20);
     }
