@@ -5,7 +5,8 @@
 BEGIN {
     owner["sodium.h"] = "core/key.c core/base64.c net/quic_crypto.c net/quic_crypto_aead.c"
     owner["yyjson.h"] = "core/json.c"
-    owner["bearssl.h"] = "net/quic_crypto.c net/quic_crypto_aead.c"
+    owner["bearssl.h"] = "net/quic_crypto.c net/quic_crypto_aead.c net/websocket_key.c"
+    owner["llhttp.h"] = "net/http.c"
     may["core"] = "^core/"
     may["net"] = "^(net|core)/"
     may["applets/service"] = "^(applets/service|net|core)/"
