@@ -6,7 +6,7 @@
  * or opened before the handshake has ended, may be written to and begin when they can.
  *
  * The connection has no idle timeout and sends nothing by itself when there is nothing to say:
- * who owns it asks quic_silence_ms(), and has it quic_probe(), quic_hop() or quic_roam().
+ * who owns it asks how long it has been silent, and has it quic_probe(), quic_hop() or quic_roam().
  *
  * down(): 0 when the peer ended it in order; EACCES: the keys differ, or the peer refused;
  * ETIMEDOUT: no answer to the handshake; EPROTO; ECONNRESET. quic_server_free() lets its muxes
@@ -28,12 +28,11 @@
 #define QUIC_STREAMS_MAX   16384u      /* open at once from one side; others wait there */
 
 struct quic_events {
-    struct mux_events mux; /* first: mux->events points at it */
-    void (*up)(void *arg); /* client: the handshake has ended */
-    /* The peer spoke after a second of silence or more; NULL is fine. */
-    void (*heard)(void *arg);
-    /* After mux_go_away(), once: no stream is left, and the peer has all that was said. NULL is
-     * fine. */
+    struct mux_events mux;       /* first: mux->events points at it */
+    void (*up)(void *arg);       /* client: the handshake has ended */
+    void (*asked)(void *arg);    /* something waits for an answer, and nothing did; or NULL */
+    void (*answered)(void *arg); /* what quic_await_answer() asked for; or NULL */
+    /* After mux_go_away(), once: no stream is left, and the peer has all that was said; or NULL. */
     void (*drained)(void *arg);
     /* A datagram of the peer's; NULL: they are dropped. */
     void (*datagram)(void *arg, const uint8_t *data, size_t len);
@@ -92,11 +91,17 @@ size_t quic_datagram_max(const struct mux *m);
 /* Whether it is one of the connection's. */
 bool quic_is_stream(const struct mux *m, const struct stream *s);
 bool quic_is_up(const struct mux *m);
+/* A stream is there that was not reset. mux_count() counts the others too, until the peer knows. */
+bool quic_is_needed(struct mux *m);
 uint64_t quic_rtt_us(const struct mux *m); /* smoothed; 0: not measured */
 /* Since the last packet that was protected with the keys. */
 uint64_t quic_silence_ms(const struct mux *m);
+/* Since something waits for an answer, or the last one or a hop came; 0: nothing does. That the
+ * peer is heard is no answer. */
+uint64_t quic_unanswered_ms(const struct mux *m);
 /* Whether bytes wait for the peer's acknowledgement. */
 bool quic_waiting(const struct mux *m);
+void quic_await_answer(struct mux *m); /* answered() comes with the next acknowledgement */
 /* Asks for an answer now, however far the probe timer has backed off. */
 void quic_probe(struct mux *m);
 /* Client: goes on from another local port (a new socket), and probes. `remote`: an address of the

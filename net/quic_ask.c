@@ -1,6 +1,7 @@
 /* quic_ask.c: what the owner of a QUIC connection asks of it, besides streams. */
 #include <string.h>
 
+#include "core/mem.h"
 #include "net/quic_internal.h"
 
 #define NOTE_OVERHEAD 64 /* bytes of a packet around a datagram, at most */
@@ -13,6 +14,17 @@ static const struct quic_conn *look(const struct mux *mux)
 bool quic_is_up(const struct mux *mux)
 {
     return look(mux)->state == QUIC_UP;
+}
+
+bool quic_is_needed(struct mux *mux)
+{
+    struct list_node *all = &quic_conn_of(mux)->streams;
+    for (struct list_node *at = all->next; at != all; at = at->next) {
+        const struct quic_stream *s = container_of(at, struct quic_stream, all);
+        if (!s->base.closed || s->sending != QUIC_SEND_RESET)
+            return true;
+    }
+    return false;
 }
 
 static ngtcp2_conn_info info_of(const struct mux *mux)
@@ -31,6 +43,17 @@ uint64_t quic_rtt_us(const struct mux *mux)
 uint64_t quic_silence_ms(const struct mux *mux)
 {
     return (quic_now() - look(mux)->heard) / NGTCP2_MILLISECONDS;
+}
+
+uint64_t quic_unanswered_ms(const struct mux *mux)
+{
+    const struct quic_conn *m = look(mux);
+    return m->asked ? (quic_now() - m->asked) / NGTCP2_MILLISECONDS : 0;
+}
+
+void quic_await_answer(struct mux *mux)
+{
+    quic_conn_of(mux)->tell_answer = true;
 }
 
 bool quic_waiting(const struct mux *mux)

@@ -134,6 +134,8 @@ int quic_hop(struct mux *mux, const struct quic_addr *remote)
     c->last = c->now;
     c->now = next;
     m->path_good = false;
+    if (m->asked)
+        m->asked = quic_now();
     ngtcp2_conn_restart_pmtud(m->conn);
     quic_probe(mux);
     return 0;

@@ -146,18 +146,35 @@ static ngtcp2_addr name_of(const struct quic_addr *a)
     return (ngtcp2_addr){.addr = (struct sockaddr *)(uintptr_t)&a->sa, .addrlen = a->len};
 }
 
+/* True when something awaits an answer, and nothing did. */
+static bool note_asked(struct quic_conn *m, bool answered)
+{
+    bool waits = quic_waiting(&m->mux), did = m->asked;
+    if (!waits)
+        m->asked = 0;
+    else if (!did || answered)
+        m->asked = quic_now();
+    return waits && !did;
+}
+
+static void answered(struct quic_conn *m)
+{
+    (void)note_asked(m, true);
+    if (!m->tell_answer)
+        return;
+    m->tell_answer = false;
+    if (m->mux.events && m->events->answered)
+        m->events->answered(m->mux.arg); /* which may free it */
+}
+
 static void heard(struct quic_conn *m, bool current)
 {
     uint64_t silence = quic_silence_ms(&m->mux);
     m->heard = quic_now();
     m->path_good |= current;
     quic_conn_wake(m);
-    if (silence < SILENCE_MS || m->state != QUIC_UP)
-        return;
-    if (quic_waiting(&m->mux))
+    if (silence >= SILENCE_MS && m->state == QUIC_UP && quic_waiting(&m->mux))
         quic_probe(&m->mux);
-    if (m->mux.events && m->events->heard)
-        m->events->heard(m->mux.arg); /* which may free it */
 }
 
 /* What has become of it after a packet that ngtcp2 took, or not. */
@@ -179,18 +196,47 @@ static void judge(struct quic_conn *m, int error, bool current)
     }
 }
 
+/* What ngtcp2 counts as in flight falls by acknowledgements, and when the peer's address is another
+ * one, which is no answer. */
+struct flight {
+    uint64_t bytes;
+    struct quic_addr peer;
+};
+
+static struct flight flight_of(const struct quic_conn *m)
+{
+    ngtcp2_conn_info info;
+    const ngtcp2_addr *peer = &ngtcp2_conn_get_path(m->conn)->remote;
+    struct flight f = {.peer.len = (socklen_t)peer->addrlen};
+    ngtcp2_conn_get_conn_info(m->conn, &info);
+    f.bytes = info.bytes_in_flight;
+    memcpy(&f.peer.in6, peer->addr, peer->addrlen);
+    return f;
+}
+
+static bool has_landed(const struct flight *before, const struct flight *now)
+{
+    return now->bytes < before->bytes && quic_addr_equal(&before->peer, &now->peer);
+}
+
 bool quic_conn_read(struct quic_conn *m, const struct quic_batch *in, bool current)
 {
     ngtcp2_path path = {.local = name_of(&in->local), .remote = name_of(&in->remote)};
     ngtcp2_pkt_info info = {.ecn = (uint8_t)in->ecn};
     if (m->state > QUIC_UP)
         return false;
+    struct flight before = flight_of(m);
     quic_authentic = false;
     m->busy++;
     int error = ngtcp2_conn_read_pkt(m->conn, &path, &info, in->data, in->len, quic_now());
     m->busy--;
     bool authentic = quic_authentic;
     judge(m, error, current);
+    if (authentic && m->state == QUIC_UP) {
+        struct flight now = flight_of(m);
+        if (has_landed(&before, &now))
+            answered(m);
+    }
     return authentic;
 }
 
@@ -204,7 +250,10 @@ void quic_conn_wake(struct quic_conn *m)
 
 static void flush(void *arg)
 {
-    quic_conn_flush(arg);
+    struct quic_conn *m = arg;
+    quic_conn_flush(m);
+    if (m->state == QUIC_UP && note_asked(m, false) && m->mux.events && m->events->asked)
+        m->events->asked(m->mux.arg); /* which may free it */
 }
 
 /* As long as ngtcp2 has a plan, something may be unsaid that is not in flight just now. */
@@ -245,7 +294,7 @@ static void expire(void *arg)
     if (error)
         quic_conn_fail(m, error);
     else
-        quic_conn_flush(m);
+        flush(m);
 }
 
 /* While nobody answers nothing is given up: the path may come back. */

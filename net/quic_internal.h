@@ -50,7 +50,9 @@ struct quic_conn {
     bool server, away;
     bool say_close, drained; /* when it leaves; or has been told so */
     bool probe_due;
-    uint64_t heard; /* quic_now() then */
+    bool tell_answer; /* the next one, to the owner */
+    uint64_t heard;   /* quic_now() then */
+    uint64_t asked;   /* quic_now() at the question, or the last answer; 0: none is awaited */
     bool path_good;
     struct list_node peers;    /* the server's */
     struct quic_route *routes; /* of it */

@@ -504,6 +504,7 @@ static void on_datagram(void *arg, const uint8_t *data, size_t len)
 
 static const struct session_events session_events = {.up = on_up,
                                                      .down = on_down,
+                                                     .failed = on_down,
                                                      .moved = on_moved,
                                                      .left = on_left,
                                                      .over = on_over,

@@ -136,7 +136,7 @@ bool session_carry_by_quic(struct session *s)
 
 /* --- the link, and whether the other end lives --------------------------------------------- */
 
-/* What broke on QUIC is tried again by its pulse. */
+/* What broke on QUIC is tried again a little later. */
 static void lose_carrier(struct session *s, int error)
 {
     bool was_ssh = !s->link_on_quic;
@@ -146,7 +146,14 @@ static void lose_carrier(struct session *s, int error)
         session_quic_probe(s->quic);
     if (was_ssh && session_carry_by_quic(s) && s->events->left)
         s->events->left(s->arg); /* which may free it */
-    session_reconsider(s, error);
+    if (s->freed)
+        return;
+    if (s->quic)
+        session_quic_watch(s->quic);
+    if (s->way == SESSION_DOWN && s->events->failed)
+        s->events->failed(s->arg, error);
+    else
+        session_reconsider(s, error);
 }
 
 static void on_silence(void *arg)
@@ -228,7 +235,8 @@ void session_free(struct session *s)
     stream_close(s->control);
     mux_free(s->mux);
     link_free(s->link);
-    session_quic_free_all(s);
+    s->link_on_quic = false;
+    session_quic_free(s);
     loop_reap(s->loop, s, release);
 }
 

@@ -31,11 +31,12 @@ struct session;
 
 /* Told from the loop; each of them may free the session. */
 struct session_events {
-    void (*up)(void *arg);                              /* from SESSION_DOWN to another way */
-    void (*down)(void *arg, int error);                 /* to SESSION_DOWN; errno or 0 */
-    void (*moved)(void *arg);                           /* from SSH to QUIC, or back */
-    void (*left)(void *arg);                            /* the link left its carrier for QUIC */
-    void (*over)(void *arg, int error);                 /* nothing can follow: free it */
+    void (*up)(void *arg);                /* from SESSION_DOWN to another way */
+    void (*down)(void *arg, int error);   /* to SESSION_DOWN; errno or 0 */
+    void (*failed)(void *arg, int error); /* a carrier went that brought nothing; NULL is fine */
+    void (*moved)(void *arg);             /* from SSH to QUIC, or back */
+    void (*left)(void *arg);              /* the link left its carrier for QUIC */
+    void (*over)(void *arg, int error);   /* nothing can follow: free it */
     void (*message)(void *arg, const struct message *); /* on the control stream; no Ping */
     void (*stream)(void *arg, struct stream *s);        /* the peer opened one: it is yours */
     void (*datagram)(void *arg, const uint8_t *data, size_t len);
@@ -55,7 +56,8 @@ bool session_attach(struct session *s, struct stream *carrier);
 /* Gives the carrier up, for QUIC where that works; else `down` is not told. */
 void session_drop_carrier(struct session *s);
 
-/* Takes a connection that is up. The newest counts. */
+/* Takes a connection that is up. One before it ends, with what is open on it: a master makes a new
+ * one only when it has lost the last, whatever the agent knows of that. */
 void session_take_quic(struct session *s, struct mux *quic);
 /* Whether there is one, silent or not. */
 bool session_has_quic(const struct session *s);

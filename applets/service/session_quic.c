@@ -1,5 +1,5 @@
-/* session_quic.c: QUIC connections beside the link: which one is used, whether it answers, and
- * how it is found again. */
+/* session_quic.c: the QUIC connection beside the link: whether it answers, and how it is found
+ * again. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -7,13 +7,12 @@
 #include "core/log.h"
 #include "core/mem.h"
 
-#define WATCH_MS    500   /* how often a connection on which something is open is looked at */
-#define IDLE_MS     5000  /* and one on which nothing is */
 #define SILENT_MS   2000  /* without an answer, it does not answer */
+#define ATTACH_MS   1000  /* from a carrier that broke to the next */
 #define KEEP_MS     10000 /* of silence; then the master probes it, for NATs to keep its mapping */
 #define MISSED_MS   25000 /* and then the agent does, which has missed two of those */
 #define HOP_MS      1000  /* from one port to the next while it is silent … */
-#define HOP_SLOWLY  60    /* … for so many; then, with nothing open on it, each: */
+#define HOP_SLOWLY  60    /* … for so many; then, with nothing open, it goes, or hops each: */
 #define HOP_IDLE_MS 60000
 
 struct session_quic *session_quic_alive(const struct session *s)
@@ -26,52 +25,32 @@ bool session_has_quic(const struct session *s)
     return s->quic != NULL;
 }
 
-static bool is_first(const struct session_quic *q)
+static void take_link_off(struct session *s)
 {
-    return q->session->quic == q;
+    if (!s->link_on_quic)
+        return;
+    s->link_on_quic = false;
+    link_detach(s->link);
 }
 
-static void forget(struct session_quic *q)
+void session_quic_free(struct session *s)
 {
-    struct session_quic **at = &q->session->quic;
-    while (*at != q)
-        at = &(*at)->next;
-    *at = q->next;
+    struct session_quic *q = s->quic;
+    if (!q)
+        return;
+    take_link_off(s);
+    s->quic = NULL;
     loop_timer_del(&q->pulse);
     mux_free(q->mux);
-    loop_reap(q->session->loop, q, free);
-}
-
-void session_quic_free_all(struct session *s)
-{
-    while (s->quic)
-        forget(s->quic);
+    loop_reap(s->loop, q, free);
 }
 
 /* --- whether it answers ----------------------------------------------------------------------- */
 
-static bool is_silent(const struct session_quic *q)
-{
-    uint64_t now = loop_now_ms(q->session->loop);
-    return q->waiting_ms && now - q->waiting_ms >= SILENT_MS &&
-           quic_silence_ms(q->mux) >= SILENT_MS;
-}
-
-/* An answer is awaited from now on, and looked for soon. */
+/* An answer is awaited from then on. */
 void session_quic_probe(struct session_quic *q)
 {
     quic_probe(q->mux);
-    if (!q->waiting_ms)
-        q->waiting_ms = loop_now_ms(q->session->loop);
-    loop_timer_set(&q->pulse, WATCH_MS);
-}
-
-static void note_waiting(struct session_quic *q)
-{
-    if (!quic_waiting(q->mux))
-        q->waiting_ms = 0;
-    else if (!q->waiting_ms)
-        q->waiting_ms = loop_now_ms(q->session->loop);
 }
 
 /* The link leaves it before the owner is told. */
@@ -82,13 +61,10 @@ static void fall_silent(struct session_quic *q, int error)
     q->alive = false;
     q->hops = 0;
     q->silent_ms = loop_now_ms(s->loop);
+    quic_await_answer(q->mux);
     quic_datagram_drop(q->mux);
-    if (!is_first(q))
-        return;
-    if (s->link_on_quic) {
-        s->link_on_quic = false;
-        link_detach(s->link);
-    }
+    session_quic_watch(q);
+    take_link_off(s);
     session_reconsider(s, error);
 }
 
@@ -102,15 +78,11 @@ static void note_way(struct session_quic *q)
 static void answer(struct session_quic *q)
 {
     struct session *s = q->session;
-    q->waiting_ms = 0;
-    if (q->alive)
-        return;
     log_trace("session: quic answers after %llu ms",
               (unsigned long long)(loop_now_ms(s->loop) - q->silent_ms));
     q->alive = true;
     note_way(q);
-    if (!is_first(q))
-        return;
+    session_quic_watch(q);
     if (!link_is_up(s->link))
         session_carry_by_quic(s);
     session_reconsider(s, 0);
@@ -135,48 +107,100 @@ static void hop(struct session_quic *q)
     q->hops++;
 }
 
+/* For what is open on it, or on a link that has no other way; a control stream is always open. */
+static bool is_needed(const struct session_quic *q)
+{
+    const struct session *s = q->session;
+    return quic_is_needed(q->mux) || (!link_is_up(s->link) && mux_count(s->mux) > 1);
+}
+
 static uint64_t hop_ms(const struct session_quic *q)
 {
     uint64_t least = 2 * quic_rtt_us(q->mux) / 1000, ms = HOP_MS;
-    if (q->hops > HOP_SLOWLY && !mux_count(q->mux))
+    if (q->hops > HOP_SLOWLY && !is_needed(q))
         ms = HOP_IDLE_MS;
     return ms > least ? ms : least;
 }
 
-/* --- its pulse --------------------------------------------------------------------------------------- */
-
-static uint64_t pulse_ms(const struct session_quic *q)
+/* A new one is as good, and the agent may have lost this one without our hearing of it. */
+static bool is_given_up(const struct session_quic *q)
 {
-    if (!q->alive && q->session->side == SESSION_MASTER)
-        return hop_ms(q);
-    return q->waiting_ms || mux_count(q->mux) ? WATCH_MS : IDLE_MS;
+    return q->hops > HOP_SLOWLY && link_is_up(q->session->link) && !is_needed(q);
 }
 
+/* --- its pulse --------------------------------------------------------------------------------------- */
+
+/* So long it may go unheard before it is asked. */
+static uint64_t keep_ms(const struct session_quic *q)
+{
+    return q->session->side == SESSION_MASTER ? KEEP_MS : MISSED_MS;
+}
+
+static bool lacks_link(const struct session_quic *q)
+{
+    const struct session *s = q->session;
+    return s->side == SESSION_MASTER && !link_is_up(s->link) && !link_is_greeting(s->link);
+}
+
+static uint64_t until(uint64_t limit_ms, uint64_t passed_ms)
+{
+    return limit_ms > passed_ms ? limit_ms - passed_ms : 0;
+}
+
+/* Until there is something to do about it. */
+static uint64_t pulse_ms(const struct session_quic *q)
+{
+    uint64_t unanswered_ms = quic_unanswered_ms(q->mux), ms;
+    if (!q->alive)
+        return hop_ms(q);
+    ms = until(unanswered_ms ? SILENT_MS : keep_ms(q),
+               unanswered_ms ? unanswered_ms : quic_silence_ms(q->mux));
+    return lacks_link(q) && ms > ATTACH_MS ? ATTACH_MS : ms;
+}
+
+/* An agent's that is silent is woken by the answer. */
+void session_quic_watch(struct session_quic *q)
+{
+    if (q->alive || q->session->side == SESSION_MASTER)
+        loop_timer_set(&q->pulse, pulse_ms(q));
+    else
+        loop_timer_del(&q->pulse);
+}
+
+static void probe_and_wait(struct session_quic *q)
+{
+    session_quic_probe(q);
+    loop_timer_set(&q->pulse, SILENT_MS);
+}
+
+/* May free it. */
 static void look(struct session_quic *q)
 {
-    struct session *s = q->session;
-    bool master = s->side == SESSION_MASTER;
-    note_waiting(q);
-    if (q->alive && is_silent(q))
-        fall_silent(q, ETIMEDOUT);
-    else if (!q->alive && master)
+    session_quic_watch(q);
+    if (!q->alive && is_given_up(q))
+        session_quic_free(q->session);
+    else if (!q->alive)
         hop(q);
-    else if (q->alive && !q->waiting_ms &&
-             quic_silence_ms(q->mux) >= (master ? KEEP_MS : MISSED_MS))
-        session_quic_probe(q);
-    else if (q->alive && is_first(q) && !link_is_up(s->link) && !link_is_greeting(s->link))
-        session_carry_by_quic(s);
+    else if (quic_unanswered_ms(q->mux) >= SILENT_MS)
+        fall_silent(q, ETIMEDOUT);
+    else if (lacks_link(q))
+        session_carry_by_quic(q->session);
+    else if (quic_silence_ms(q->mux) >= keep_ms(q))
+        probe_and_wait(q);
 }
 
 static void on_pulse(void *arg)
 {
+    look(arg);
+}
+
+/* Under traffic this comes with every question: a timer that is early enough is left alone. */
+static void on_asked(void *arg)
+{
     struct session_quic *q = arg;
-    if (!is_first(q) && !mux_count(q->mux)) {
-        forget(q);
-        return;
-    }
-    loop_timer_set(&q->pulse, pulse_ms(q)); /* before: what follows may free it */
-    look(q);
+    uint64_t at = loop_now_ms(q->session->loop) + SILENT_MS;
+    if (q->alive && (!loop_timer_armed(&q->pulse) || q->pulse.due_ms > at))
+        loop_timer_set(&q->pulse, SILENT_MS);
 }
 
 /* --- the connection's events ---------------------------------------------------------------------------- */
@@ -195,20 +219,12 @@ static void on_down(void *arg, int error)
 {
     struct session_quic *q = arg;
     struct session *s = q->session;
-    bool first = is_first(q);
     log_trace("session: quic ends: %d", error);
-    if (q->alive)
-        q->alive = false;
-    if (first && s->link_on_quic) {
-        s->link_on_quic = false;
-        link_detach(s->link);
-    }
-    forget(q);
-    if (first)
-        session_reconsider(s, error);
+    session_quic_free(s);
+    session_reconsider(s, error);
 }
 
-static void on_heard(void *arg)
+static void on_answered(void *arg)
 {
     answer(arg);
 }
@@ -221,8 +237,10 @@ static void on_datagram(void *arg, const uint8_t *data, size_t len)
         s->events->datagram(s->arg, data, len);
 }
 
-static const struct quic_events quic_events = {
-    .mux = {.accepted = on_accepted, .down = on_down}, .heard = on_heard, .datagram = on_datagram};
+static const struct quic_events quic_events = {.mux = {.accepted = on_accepted, .down = on_down},
+                                               .asked = on_asked,
+                                               .answered = on_answered,
+                                               .datagram = on_datagram};
 
 /* --- for the owner ------------------------------------------------------------------------------------------ */
 
@@ -232,12 +250,12 @@ void session_take_quic(struct session *s, struct mux *mux)
     q->session = s;
     q->mux = mux;
     q->alive = true;
-    q->next = s->quic;
+    session_quic_free(s);
     s->quic = q;
     loop_timer_init(s->loop, &q->pulse, on_pulse, q);
-    loop_timer_set(&q->pulse, WATCH_MS);
     quic_own(mux, &quic_events, q);
     note_way(q);
+    session_quic_watch(q);
     if (!link_is_up(s->link) && !link_is_greeting(s->link))
         session_carry_by_quic(s);
     session_reconsider(s, 0);
@@ -267,6 +285,7 @@ void session_network_changed(struct session *s, bool woke)
     }
     q->hops = 0;
     session_quic_probe(q);
+    session_quic_watch(q);
 }
 
 int session_datagram_send(struct session *s, const void *data, size_t len)

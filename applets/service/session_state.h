@@ -1,20 +1,17 @@
 /* session_state.h: what the files of the session share. Nobody else includes it.
  *
  * session.c      the link, the control stream, and what the owner sees
- * session_quic.c QUIC connections beside the link */
+ * session_quic.c the QUIC connection beside the link */
 #ifndef SERVICE_SESSION_STATE_H
 #define SERVICE_SESSION_STATE_H
 
 #include "applets/service/session.h"
 
-/* One QUIC connection; the newest is the one that is used. Older ones stay while the streams
- * on them do. */
+/* The QUIC connection. */
 struct session_quic {
     struct session *session;
-    struct session_quic *next;
     struct mux *mux;
     bool alive;              /* it answers */
-    uint64_t waiting_ms;     /* loop time since when an answer is awaited; 0: none is */
     uint64_t silent_ms;      /* loop time since when it does not answer */
     unsigned hops;           /* since then */
     struct quic_addr peer;   /* where it answered last */
@@ -31,8 +28,8 @@ struct session {
     enum session_way way; /* as the owner knows it */
     struct link *link;
     struct mux *mux;
-    bool link_on_quic; /* the link's carrier is a stream of the first of: */
-    struct session_quic *quic;
+    bool link_on_quic;         /* the link's carrier is a stream of: */
+    struct session_quic *quic; /* NULL: there is none */
     struct quic_addr peers[SESSION_PEERS];
     size_t n_peers;
     struct stream *control; /* the agent's is NULL until the master's has arrived */
@@ -53,9 +50,11 @@ bool session_carry_by_quic(struct session *s);
 
 /* --- session_quic.c --------------------------------------------------------------------------- */
 
-/* The newest, if it is alive; else NULL. */
+/* The connection, if it is alive; else NULL. */
 struct session_quic *session_quic_alive(const struct session *s);
 void session_quic_probe(struct session_quic *q);
-void session_quic_free_all(struct session *s);
+/* What is due next is another than it was: its timer follows. */
+void session_quic_watch(struct session_quic *q);
+void session_quic_free(struct session *s);
 
 #endif

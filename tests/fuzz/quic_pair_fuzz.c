@@ -113,7 +113,8 @@ static void on_datagram(void *arg, const uint8_t *data, size_t len)
 
 static const struct quic_events events = {.mux = {.accepted = accepted, .down = down},
                                           .up = ignore,
-                                          .heard = ignore,
+                                          .asked = ignore,
+                                          .answered = ignore,
                                           .drained = ignore,
                                           .datagram = on_datagram};
 

@@ -47,13 +47,15 @@ TEST(quic_outage_probe_after_a_long_outage)
         r.relay.cut = true;
         long_outage();
         CHECK(quic_silence_ms(r.a.m) > 200000);
-        r.a.hears = r.b.hears = 0;
+        r.a.answers = r.b.answers = 0;
+        quic_await_answer(r.a.m);
+        quic_await_answer(r.b.m);
         r.relay.cut = false;
         if (i == 2)
             CHECK_INT(quic_hop(r.a.m, NULL), 0);
         else
             quic_probe(i ? r.a.m : r.b.m);
-        QRIG_UNTIL(&r, r.a.hears && r.b.hears);
+        QRIG_UNTIL(&r, r.a.answers && r.b.answers);
         qrig_bulk_end(&r, 8 << 20);
     }
 }

@@ -168,15 +168,22 @@ static void drained(void *arg)
     side->drains++;
 }
 
-static void heard(void *arg)
+static void answered(void *arg)
 {
     struct qside *side = arg;
-    side->hears++;
+    side->answers++;
+}
+
+static void asked(void *arg)
+{
+    struct qside *side = arg;
+    side->asks++;
 }
 
 static const struct quic_events events = {.mux = {.accepted = accepted, .down = down},
                                           .up = up,
-                                          .heard = heard,
+                                          .asked = asked,
+                                          .answered = answered,
                                           .drained = drained,
                                           .datagram = datagram};
 

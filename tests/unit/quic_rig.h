@@ -21,7 +21,7 @@ struct qside {
     struct qtalk *talks[4096];
     size_t n;
     bool hold, echo;
-    unsigned ups, downs, datagrams, drains, hears;
+    unsigned ups, downs, datagrams, drains, asks, answers;
     size_t datagram_len; /* of the last one */
     int down_error;
     void (*on_accept)(struct qside *side, struct qtalk *t);

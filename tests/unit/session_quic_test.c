@@ -2,7 +2,7 @@
  * cut. */
 #include <errno.h>
 
-#include "applets/service/session.h"
+#include "applets/service/session_state.h"
 #include "core/fdstream.h"
 #include "core/mem.h"
 #include "tests/unit/probe.h"
@@ -10,7 +10,7 @@
 
 struct end {
     struct session *session;
-    unsigned ups, downs, moves, lefts, overs, messages, datagrams;
+    unsigned ups, downs, fails, moves, lefts, overs, messages, datagrams;
     struct probe streams[8];
     size_t n;
 };
@@ -30,6 +30,13 @@ static void on_down(void *arg, int error)
     struct end *e = arg;
     (void)error;
     e->downs++;
+}
+
+static void on_failed(void *arg, int error)
+{
+    struct end *e = arg;
+    (void)error;
+    e->fails++;
 }
 
 static void on_moved(void *arg)
@@ -91,6 +98,7 @@ static void on_datagram(void *arg, const uint8_t *data, size_t len)
 
 static const struct session_events events = {.up = on_up,
                                              .down = on_down,
+                                             .failed = on_failed,
                                              .moved = on_moved,
                                              .left = on_left,
                                              .over = on_over,
@@ -112,6 +120,19 @@ static void send_type(struct session *s, enum message_type type)
     session_send(s, &d);
 }
 
+static void connect_quic(struct pair *p)
+{
+    unsigned ups = p->rig.a.ups;
+    qrig_connect(&p->rig);
+    QRIG_UNTIL(&p->rig, p->rig.a.ups > ups && p->rig.b.m);
+}
+
+static void take_quic(struct session *s, struct mux **m)
+{
+    session_take_quic(s, *m);
+    *m = NULL;
+}
+
 /* Up over a carrier, then QUIC beside it. */
 static void open_pair(struct pair *p)
 {
@@ -123,11 +144,9 @@ static void open_pair(struct pair *p)
     carry(p);
     QRIG_UNTIL(&p->rig, p->master.ups && p->agent.ups);
     CHECK_INT(session_way(p->master.session), SESSION_SSH);
-    qrig_connect(&p->rig);
-    QRIG_UNTIL(&p->rig, p->rig.a.ups && p->rig.b.m);
-    session_take_quic(p->master.session, p->rig.a.m);
-    session_take_quic(p->agent.session, p->rig.b.m);
-    p->rig.a.m = p->rig.b.m = NULL;
+    connect_quic(p);
+    take_quic(p->master.session, &p->rig.a.m);
+    take_quic(p->agent.session, &p->rig.b.m);
 }
 
 static void close_pair(struct pair *p)
@@ -264,5 +283,147 @@ TEST(session_quic_ends_with_its_session)
     session_free(p.agent.session);
     p.agent.session = NULL;
     QRIG_UNTIL(&p.rig, p.master.overs);
+    close_pair(&p);
+}
+
+/* As when the master's end of the first one is gone, and nobody could tell the agent. */
+TEST(session_quic_gives_way_to_a_newer_one)
+{
+    struct pair p;
+    struct probe old = {0}, new = {0};
+    open_pair(&p);
+    probe_own(&old, session_open(p.agent.session));
+    stream_write(old.s, "old", 3);
+    QRIG_UNTIL(&p.rig, p.master.n == 1 && probe_got(&p.master.streams[0], "old"));
+    session_drop_carrier(p.master.session);
+    QRIG_UNTIL(&p.rig, session_is_sure(p.agent.session) && p.agent.session->link_on_quic);
+    connect_quic(&p);
+    take_quic(p.agent.session, &p.rig.b.m);
+    CHECK(session_way(p.agent.session) == SESSION_QUIC && !session_is_sure(p.agent.session));
+    take_quic(p.master.session, &p.rig.a.m);
+    QRIG_UNTIL(&p.rig, old.errors);
+    CHECK_INT(quic_server_count(p.rig.server), 1);
+    probe_own(&new, session_open(p.agent.session));
+    stream_write(new.s, "by the new one", 14);
+    send_type(p.master.session, MSG_HELLO);
+    QRIG_UNTIL(&p.rig, p.agent.messages && p.master.n == 2 &&
+                           probe_got(&p.master.streams[1], "by the new one"));
+    CHECK_INT(p.master.downs + p.agent.downs, 0);
+    probe_fini(&old);
+    probe_fini(&new);
+    close_pair(&p);
+}
+
+/* Nothing reaches the master any more: the agent still hears it, and has to leave QUIC all the same. */
+TEST(session_quic_that_works_one_way_is_left_by_both)
+{
+    struct pair p;
+    struct probe stuck = {0}, other = {0};
+    open_pair(&p);
+    p.rig.relay.mute = true;
+    probe_own(&stuck, session_open(p.agent.session));
+    stream_write(stuck.s, "one", 3);
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_SSH || p.master.moves == 2);
+    uint64_t heard = p.rig.relay.to_server;
+    session_probe(p.master.session);
+    probe_own(&other, session_open(p.master.session));
+    QRIG_UNTIL(&p.rig, session_way(p.agent.session) == SESSION_SSH);
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_SSH);
+    QRIG_UNTIL(&p.rig, p.rig.relay.to_server > heard + 1000);
+    qrig_idle(&p.rig, 1500);
+    CHECK_INT(session_way(p.agent.session), SESSION_SSH);
+    CHECK_INT(p.agent.downs + p.master.downs, 0);
+    p.rig.relay.mute = false;
+    QRIG_UNTIL(&p.rig, p.master.n && probe_got(&p.master.streams[0], "one"));
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_QUIC &&
+                           session_way(p.agent.session) == SESSION_QUIC);
+    probe_fini(&stuck);
+    probe_fini(&other);
+    close_pair(&p);
+}
+
+/* The agent may have lost it long ago: where ssh is there, a new one is as good. */
+TEST(session_quic_is_given_up_when_nothing_is_open)
+{
+    struct pair p;
+    struct probe open = {0};
+    open_pair(&p);
+    probe_own(&open, session_open(p.master.session));
+    stream_write(open.s, "one", 3);
+    QRIG_UNTIL(&p.rig, p.agent.n == 1 && probe_got(&p.agent.streams[0], "one"));
+    p.rig.relay.cut = true;
+    session_quic_probe(p.master.session->quic);
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_SSH);
+    p.master.session->quic->hops = 1000;
+    unsigned hops = 1000;
+    QRIG_UNTIL(&p.rig, p.master.session->quic->hops > hops + 1);
+    CHECK(session_has_quic(p.master.session));
+    stream_reset(open.s);
+    open.s = NULL;
+    QRIG_UNTIL(&p.rig, !session_has_quic(p.master.session));
+    CHECK_INT(session_way(p.master.session), SESSION_SSH);
+    CHECK_INT(p.master.downs, 0);
+    probe_fini(&open);
+    close_pair(&p);
+}
+
+/* What broke there alone is made anew there. */
+TEST(session_quic_carries_the_link_again)
+{
+    struct pair p;
+    open_pair(&p);
+    session_drop_carrier(p.master.session);
+    for (unsigned i = 1; i <= 3; i++) {
+        QRIG_UNTIL(&p.rig, session_is_sure(p.agent.session));
+        link_detach(p.agent.session->link);
+        send_type(p.master.session, MSG_HELLO);
+        QRIG_UNTIL(&p.rig, p.agent.messages == i);
+    }
+    CHECK_INT(p.master.downs + p.agent.downs + p.master.overs + p.agent.overs, 0);
+    close_pair(&p);
+}
+
+static bool sleeps(const struct end *e)
+{
+    const struct loop_timer *t = &e->session->quic->pulse;
+    return loop_timer_armed(t) && t->due_ms > loop_now_ms(e->session->loop) + 5000;
+}
+
+/* An open stream on which nothing happens costs nothing. */
+TEST(session_quic_sleeps_when_nothing_is_awaited)
+{
+    struct pair p;
+    struct probe open = {0};
+    open_pair(&p);
+    probe_own(&open, session_open(p.master.session));
+    stream_write(open.s, "one", 3);
+    QRIG_UNTIL(&p.rig, p.agent.n == 1 && probe_got(&p.agent.streams[0], "one"));
+    QRIG_UNTIL(&p.rig, sleeps(&p.master) && sleeps(&p.agent));
+    stream_write(open.s, "two", 3);
+    QRIG_UNTIL(&p.rig, !sleeps(&p.master));
+    QRIG_UNTIL(&p.rig, sleeps(&p.master) && sleeps(&p.agent));
+    CHECK_INT(p.master.moves + p.agent.moves, 2);
+    probe_fini(&open);
+    close_pair(&p);
+}
+
+TEST(session_tells_of_a_carrier_that_brought_nothing)
+{
+    struct pair p = {0};
+    int fds[2];
+    qrig_begin(&p.rig, true);
+    p.master.session = session_new(p.rig.loop, SESSION_MASTER, p.rig.session, &events, &p.master);
+    unix_pair(fds);
+    session_carry(p.master.session, fdstream_new(p.rig.loop, fds[0], fds[0]), NULL);
+    close(fds[1]);
+    QRIG_UNTIL(&p.rig, p.master.fails);
+    CHECK_INT(p.master.downs, 0);
+    /* What was up and is lost is told as such, and once. */
+    p.agent.session = session_new(p.rig.loop, SESSION_AGENT, p.rig.session, &events, &p.agent);
+    carry(&p);
+    QRIG_UNTIL(&p.rig, p.master.ups && p.agent.ups);
+    session_drop_carrier(p.agent.session);
+    QRIG_UNTIL(&p.rig, p.master.downs);
+    CHECK_INT(p.master.fails, 1);
     close_pair(&p);
 }
