@@ -240,10 +240,10 @@ static bool send_pending(struct quic_conn *m)
 enum made { MADE_ALL, MADE_MORE, MADE_FULL, MADE_ERROR };
 
 /* One batch, and the packet that did not fit it by itself. */
-static enum made send_some(struct quic_conn *m, int *error)
+static enum made send_some(struct quic_conn *m, ngtcp2_tstamp now, int *error)
 {
     static uint8_t bytes[QUIC_UDP_MAX + 1];
-    struct maker k = {.m = m, .ts = quic_now()};
+    struct maker k = {.m = m, .ts = now};
     struct batch b = {.out = {.data = bytes}};
     size_t quantum = ngtcp2_conn_get_send_quantum(m->conn);
     size_t longest = ngtcp2_conn_get_path_max_tx_udp_payload_size(m->conn);
@@ -274,12 +274,12 @@ static enum made send_some(struct quic_conn *m, int *error)
 
 /* What is in flight goes again, whatever the probe timer and the congestion window say; if nothing
  * is, a keep-alive that is due. */
-static enum made send_probe(struct quic_conn *m, int *error)
+static enum made send_probe(struct quic_conn *m, ngtcp2_tstamp now, int *error)
 {
     m->probe_due = false;
     ngtcp2_conn_probe(m->conn);
     ngtcp2_conn_set_keep_alive_timeout(m->conn, 1);
-    enum made made = send_some(m, error);
+    enum made made = send_some(m, now, error);
     ngtcp2_conn_set_keep_alive_timeout(m->conn, UINT64_MAX);
     return made;
 }
@@ -293,12 +293,13 @@ void quic_conn_flush(struct quic_conn *m)
     m->link->before(m);
     begin_held(m);
     say_aborts(m);
+    ngtcp2_tstamp now = quic_now(); /* pacing counts from here, or sending takes its time twice */
     m->busy++;
     if (m->probe_due)
-        made = send_probe(m, &error);
+        made = send_probe(m, now, &error);
     for (int i = 0; i < BATCHES && made == MADE_MORE; i++)
-        made = send_some(m, &error);
-    ngtcp2_conn_update_pkt_tx_time(m->conn, quic_now());
+        made = send_some(m, now, &error);
+    ngtcp2_conn_update_pkt_tx_time(m->conn, now);
     m->busy--;
     if (made == MADE_ERROR)
         quic_conn_fail(m, error);
