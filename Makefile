@@ -153,6 +153,13 @@ build/quic-tls-gnutls: $(call objects,asan,$(testable)) build/obj/asan/tests/int
 
 -include build/obj/asan/tests/interop/quic_tls_gnutls.d
 
+# Our TLS by itself, for tests/interop/run_tls.
+build/tls-peer: $(call objects,asan,$(testable)) build/obj/asan/tests/interop/tls_peer.o
+	$(say) LINK $@
+	$(Q)$(CC_asan) $^ $(LDFLAGS_asan) $(libraries) -o $@
+
+-include build/obj/asan/tests/interop/tls_peer.d
+
 # QUIC for tests/interop/run_quic: over our TLS, and by Debian's ngtcp2 over GnuTLS.
 quic_peer := build/obj/asan/tests/interop/quic_peer.o build/obj/asan/tests/interop/quic_peer_ours.o
 
@@ -181,7 +188,7 @@ unit: $(units)
 test:
 	$(Q)scripts/setup
 	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz build/yamux-peer \
-	    build/quic-tls-gnutls build/quic-peer build/quic-peer-gnutls build/wan
+	    build/quic-tls-gnutls build/quic-peer build/quic-peer-gnutls build/tls-peer build/wan
 	$(Q)RUN_X86_64="$(run_x86_64)" RUN_AARCH64="$(run_aarch64)" tests/run
 
 demo:

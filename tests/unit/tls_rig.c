@@ -104,12 +104,17 @@ static const struct stream_ops ops = {
     .reset = stream_fini,
 };
 
+static size_t limit(const struct tls_way *way)
+{
+    return way->hold < way->cut ? way->hold : way->cut;
+}
+
 /* True when there was something to carry. */
 static bool carry(struct tls_rig *r, enum tls_side from)
 {
     struct tls_way *way = &r->way[from];
     struct stream *to = &r->way[!from].carrier;
-    size_t left = way->cut - way->moved, len = way->out.len < left ? way->out.len : left;
+    size_t left = limit(way) - way->moved, len = way->out.len < left ? way->out.len : left;
     if (way->flip >= way->moved && way->flip - way->moved < len)
         buf_front(&way->out)[way->flip - way->moved] ^= 0x10;
     if (len) {
@@ -129,7 +134,7 @@ static bool carry(struct tls_rig *r, enum tls_side from)
 
 static bool waits(const struct tls_way *way)
 {
-    return way->out.len && way->moved < way->cut;
+    return way->out.len && way->moved < limit(way);
 }
 
 /* ---- the rig ---- */
@@ -148,7 +153,7 @@ void tls_rig_init(struct tls_rig *r, const char *name)
     CHECK(r->anchors);
     r->peer = (struct tls_peer){.host = "localhost", .anchors = r->anchors};
     for (int i = 0; i < 2; i++)
-        r->way[i].cut = r->way[i].flip = SIZE_MAX;
+        r->way[i].cut = r->way[i].hold = r->way[i].flip = SIZE_MAX;
 }
 
 void tls_rig_begin(struct tls_rig *r)

@@ -23,6 +23,7 @@ struct tls_way {
     struct buf out;
     size_t moved;
     size_t cut;  /* how many bytes get through; then comes the end */
+    size_t hold; /* how many get through for now */
     size_t flip; /* the byte at which one bit is changed */
     bool cut_told;
 };
