@@ -25,7 +25,7 @@ static bool ask(struct asker *a, struct udp_names *all, struct loop *loop, const
     struct target t = {.kind = TARGET_UDP, .port = 53};
     struct resolved now;
     *a = (struct asker){.wait = {.fn = on_answer, .arg = a}, .all = all};
-    strcpy(t.host, host);
+    snprintf(t.host, sizeof t.host, "%s", host);
     return udp_names_find(all, loop, &t, &a->wait, &now);
 }
 
