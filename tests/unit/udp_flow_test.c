@@ -343,8 +343,10 @@ TEST(udp_flow_idlest_sender_goes)
     struct urig r;
     begin(&r, (struct udp_listener_options){.senders = 3});
     uint16_t ports[3];
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i += 2)
         ports[i] = exchange(&r, i, "hello");
+    say(&r, 1, "anybody?"); /* which nobody answers */
+    await(&r, r.server, "anybody?");
     qrig_idle(&r.q, 5); /* so that the others are older by the clock */
     CHECK_INT(exchange(&r, 0, "again"), ports[0]);
     CHECK_INT(exchange(&r, 2, "again"), ports[2]);
@@ -395,6 +397,10 @@ TEST(udp_flow_refused_until_an_answer)
     CHECK_INT(r.master.heard, 0);
     CHECK_INT(r.agent.heard, 0);
     CHECK_INT(r.agent.requests, 1);
+    close(r.server);
+    say(&r, 0, "and now?");
+    QRIG_UNTIL(&r.q, r.master.heard == ECONNREFUSED);
+    r.server = udp_socket(r.target.port);
     end(&r);
 }
 
@@ -437,6 +443,7 @@ TEST(udp_flow_that_cannot_be_is_not_asked_for_at_once_again)
 TEST(udp_flow_waits_for_nothing)
 {
     struct urig r;
+    struct sockaddr_in from;
     begin(&r, (struct udp_listener_options){0});
     r.not_ready = true;
     say(&r, 0, "dropped");
@@ -450,7 +457,9 @@ TEST(udp_flow_waits_for_nothing)
     qrig_idle(&r.q, 50);
     carry(&r);
     QRIG_UNTIL(&r.q, session_is_up(r.master.session) && session_is_up(r.agent.session));
-    exchange(&r, 0, "here again"); /* and nothing before it */
+    qrig_idle(&r.q, 50);
+    CHECK_STR(heard(r.server, &from), "");
+    exchange(&r, 0, "here again");
     CHECK_INT(r.agent.requests, 1);
     end(&r);
 }
