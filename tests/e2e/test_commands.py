@@ -90,7 +90,7 @@ class Commands(TestCase):
                 (["master", "-L", "a:b:c", "h"], "-L a:b:c: "),
                 (["master", "-L", "::1:80:localhost:80", "h"], "-L ::1:80:localhost:80: "),
                 (["master", "-R", "80:[::1:80", "h"], "-R 80:[::1:80: "),
-                (["master", "-L", "udp:53:localhost:53", "h"], "UDP"),
+                (["master", "-L", "udp:53:/run/x", "h"], "UDP"),
                 (["master", "-D", "x", "h"], "-D x: "),
                 (["master", "--auto=80", "h"], "--auto=80: "),
                 (["master", "--auto=3000-2000", "h"], "--auto=3000-2000: "),
