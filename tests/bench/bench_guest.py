@@ -80,31 +80,11 @@ def on_unix_socket():
         world.close()
 
 
-def first_pong(machine):
-    while True:
-        try:
-            return machine.guest.ask("Ping"), time.monotonic()
-        except OSError:
-            time.sleep(0.002)
-
-
-def boot_ms(run):
-    """From "Run /init" in the kernel's log to the first Pong, on the machine's own clock."""
-    with vm.Machine(run, ready=None, cmdline="printk.time=1") as machine:
-        until(lambda: os.path.exists(machine.uds), "vsock socket")
-        _, pong = first_pong(machine)
-        asked = time.monotonic()
-        text = machine.sh("cat /proc/uptime; dmesg")
-    up = float(text.split()[0]) - (asked - pong)
-    line, = (line for line in text.splitlines() if "Run /init" in line)
-    return (up - float(line[line.index("[") + 1:line.index("]")])) * 1000
-
-
 @contextlib.contextmanager
 def in_machine(facts):
     with vm.open_run() as run:
         facts["accel"] = run.accel[1]
-        facts["boot_ms"] = statistics.median(boot_ms(run) for _ in range(BOOTS))
+        facts["boot_ms"] = statistics.median(vm.boot_seconds(run)[0] for _ in range(BOOTS)) * 1000
         yield GuestWay("vsock", run.shared().guest)
 
 

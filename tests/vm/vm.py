@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 os.environ.setdefault("GUEST_DEADLINE", "120")  # an emulated machine is slow
@@ -23,8 +24,8 @@ from guest import DEADLINE, Guest, Missing, hybrid_way, until  # noqa: E402 (tes
 from machine import ROOT, system  # noqa: E402 (tests/e2e)
 from program import Program  # noqa: E402
 
-__all__ = ["DEADLINE", "ROOT", "Guest", "Machine", "Missing", "Run", "TestCase", "kernel_file", "mkinitramfs",
-           "module", "modules_dir", "open_run", "python_tree", "until"]
+__all__ = ["DEADLINE", "ROOT", "Guest", "Machine", "Missing", "Run", "TestCase", "boot_seconds", "kernel_file",
+           "mkinitramfs", "module", "modules_dir", "open_run", "python_tree", "until"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FETCHED = os.path.join(ROOT, "build", "vm")
@@ -245,6 +246,26 @@ class Machine(Program):
         if self.vhost:
             self.vhost.kill()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+# ---- how long a boot takes ----
+
+def hand_over(vm):
+    """When the kernel ran PID 1, on its clock."""
+    line = vm.sh("dmesg | grep 'Run /init as init process'")
+    return float(line.strip("[").split("]")[0])
+
+
+def boot_seconds(run):
+    """To the first Pong, from the kernel's hand-over to PID 1 and from QEMU's start. The kernel's clock is ours,
+    but for where it begins."""
+    started = time.monotonic()
+    with Machine(run) as vm:
+        vm.guest.ask("Ping")
+        answered = time.monotonic()
+        uptime = float(vm.sh("cat /proc/uptime").split()[0])
+        since = time.monotonic() - answered
+        return uptime - since - hand_over(vm), answered - started
 
 
 # ---- tests ----
