@@ -1,5 +1,5 @@
 /* http.h: HTTP/1.1's messages (RFC 9110, 9112), on llhttp in its strict mode. No I/O: bytes in,
- * events out. http_server.h has the server on a stream.
+ * events out. http_server.h and http_client.h are on a stream.
  *
  * Refused, each with the status in http_status_of(): a line, header or field count over its limit;
  * repeated or conflicting Content-Length, Content-Length beside Transfer-Encoding, any transfer
