@@ -11,6 +11,7 @@ struct ws_stream {
     struct stream base;
     struct websocket *w;
     bool text_came;
+    struct loop_task orphaned; /* for a loop that ends before the peer has agreed */
 };
 
 static struct ws_stream *of(struct stream *s)
@@ -59,14 +60,21 @@ static void forget(struct ws_stream *ws)
     loop_reap(ws->base.loop, ws, free);
 }
 
+static void abandon(void *arg)
+{
+    forget(arg);
+}
+
 /* The WebSocket lives on until the peer has agreed, then takes the stream's memory with it. */
 static void close_stream(struct stream *s)
 {
     stream_fini(s);
-    if (of(s)->w)
-        end_politely(s);
-    else
+    if (!of(s)->w) {
         loop_reap(s->loop, of(s), free);
+        return;
+    }
+    loop_task_at_end(&of(s)->orphaned);
+    end_politely(s);
 }
 
 static void reset_stream(struct stream *s)
@@ -114,6 +122,7 @@ static void on_ended(void *arg, uint16_t code, const char *reason, size_t len)
 {
     struct ws_stream *ws = arg;
     (void)reason, (void)len;
+    loop_task_del(&ws->orphaned);
     websocket_free(ws->w);
     ws->w = NULL;
     if (ws->base.closed)
@@ -135,6 +144,7 @@ struct stream *websocket_stream_new(struct stream *carrier, enum ws_role role)
     const struct websocket_options options = {.role = role, .pieces = true};
     struct ws_stream *ws = xcalloc(1, sizeof(*ws));
     stream_init(&ws->base, &ops, carrier->loop);
+    loop_task_init(carrier->loop, &ws->orphaned, abandon, ws);
     ws->w = websocket_new(carrier, &options, &events, ws);
     return &ws->base;
 }

@@ -227,3 +227,21 @@ TEST(websocket_stream_refuses_text)
         loop_turn(loop, 0);
     loop_free(loop);
 }
+
+/* A peer that never agrees, and a loop that ends before patience does: nothing may be left. */
+TEST(websocket_stream_that_was_closed_ends_with_the_loop)
+{
+    struct loop *loop = loop_new();
+    struct stream *wire[2];
+    struct probe raw = {.hold = true}, s = {0};
+    wire_new(loop, 1000, 4096, wire);
+    probe_own(&raw, wire[0]);
+    probe_own(&s, websocket_stream_new(wire[1], WS_SERVER));
+    probe_fini(&s);
+    TURN_UNTIL(loop, raw.datas == 1);
+    CHECK(!raw.errors);
+    stream_reset(raw.s);
+    raw.s = NULL;
+    loop_free(loop);
+    buf_fini(&raw.got);
+}
