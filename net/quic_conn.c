@@ -2,10 +2,12 @@
 #include "net/quic.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "core/mem.h"
@@ -32,12 +34,12 @@ uint64_t quic_now(void)
 void quic_keylog(void *arg, const char *line)
 {
     const char *path = getenv("SSLKEYLOGFILE");
-    FILE *f = path && *path ? fopen(path, "ae") : NULL;
+    int fd = path && *path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
     (void)arg;
-    if (!f)
+    if (fd < 0)
         return;
-    fprintf(f, "%s\n", line);
-    fclose(f);
+    dprintf(fd, "%s\n", line);
+    close(fd);
 }
 
 /* ---- going down ---- */
