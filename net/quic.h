@@ -65,7 +65,7 @@ struct quic_server_events {
 };
 
 struct quic_listen {
-    uint16_t first_port, last_port; /* ten random tries in between, then the system's; 0, 0: its */
+    uint16_t first_port, last_port; /* ten tries in between, then the system's; 0, 0: its */
     bool cubic;
 };
 

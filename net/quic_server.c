@@ -269,11 +269,16 @@ static struct quic_udp *bind_port(struct quic_server *server, uint16_t port)
     return quic_udp_open(server->loop, &at, &udp_events, server);
 }
 
+/* No port is tried twice, so that in a small range one that is free is found. */
 static struct quic_udp *bind_range(struct quic_server *server, const struct quic_listen *at)
 {
-    for (int i = 0; at->first_port && at->first_port <= at->last_port && i < PORT_TRIES; i++) {
-        uint32_t span = (uint32_t)at->last_port - at->first_port + 1;
-        struct quic_udp *u = bind_port(server, (uint16_t)(at->first_port + key_random_below(span)));
+    uint32_t span = (uint32_t)at->last_port - at->first_port + 1;
+    if (!at->first_port || at->first_port > at->last_port)
+        return bind_port(server, 0);
+    uint32_t tries = span < PORT_TRIES ? span : PORT_TRIES, begin = key_random_below(span);
+    for (uint32_t i = 0; i < tries; i++) {
+        uint32_t place = (begin + i * (span / tries)) % span;
+        struct quic_udp *u = bind_port(server, (uint16_t)(at->first_port + place));
         if (u)
             return u;
     }
