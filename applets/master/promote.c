@@ -44,6 +44,16 @@ static void tell_blocked(struct master *m)
     hint_ask(m);
 }
 
+/* Likewise. */
+static void tell_none(struct master *m)
+{
+    if (!m->promotion.told)
+        log_note("%s: the agent has no UDP port%s", m->options->host,
+                 m->wants_quic ? "" : ": staying on ssh");
+    m->promotion.told = true;
+    promote_hinted(m);
+}
+
 void promote_hinted(struct master *m)
 {
     if (m->wants_quic)
@@ -201,7 +211,7 @@ void promote_learn(struct master *m, const struct message *ack)
     if (m->options->transport == TRANSPORT_SSH)
         return;
     if (json_get_int(ack->body, "udp_port", &port) != 1 || port < 1 || port > UINT16_MAX) {
-        promote_hinted(m);
+        tell_none(m);
         return;
     }
     p->port = (uint16_t)port;
