@@ -67,6 +67,21 @@ TEST(quic_path_roams_while_it_is_cut)
     qrig_bulk_end(&r, 8 << 20);
 }
 
+/* The peer moves on while its last move is still being looked into. */
+TEST(quic_path_roams_right_after_a_hop)
+{
+    qrig_bulk(&r, false, 60 << 20);
+    for (int i = 1; i <= 20; i++) {
+        QRIG_UNTIL(&r, r.a.talks[0]->got >= (uint64_t)i << 20);
+        struct quic_addr was = quic_peer(r.b.m), now = was;
+        CHECK_INT(quic_hop(r.a.m, NULL), 0);
+        while (quic_addr_equal(&now, &was) && qrig_turn(&r))
+            now = quic_peer(r.b.m);
+        CHECK_INT(quic_roam(r.a.m, NULL), 0);
+    }
+    qrig_bulk_end(&r, 60 << 20);
+}
+
 /* Another address of the server's. */
 static struct quic_addr server_at(const char *text)
 {
