@@ -114,9 +114,15 @@ build/berth-$(other): build/obj/$(other)/berth.debug
 build/berth-asan: build/obj/asan/berth.debug
 	$(Q)cp $< $@
 
-build/vendor/%/done: $(vendor_inputs)
+build/vendor/%/done: build/vendor/inputs
 	$(Q)vendor/build $*
 	@touch $@
+
+# By content, not by age: what was built elsewhere, or for another commit, may be the newer.
+build/vendor/inputs: FORCE
+	@mkdir -p $(@D)
+	@sha256sum $(vendor_inputs) >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # The hash is over what decides the binary; the header is touched only when it changes.
 build/build_id.h: FORCE
