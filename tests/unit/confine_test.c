@@ -1,0 +1,169 @@
+/* What Landlock and seccomp leave a process: each tried in a child, which they hold for good. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/landlock.h"
+#include "core/seccomp.h"
+#include "tests/unit/test.h"
+
+static char dir[] = "/tmp/berth-confine-XXXXXX", readable[64], writable[64], file[128];
+static struct sockaddr_in listening = {.sin_family = AF_INET};
+
+/* The first line of a child where something was not as expected; 0: all was. */
+#define EXPECT(cond)                                                                               \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            return __LINE__;                                                                       \
+    } while (0)
+
+static bool fails(int got, int error)
+{
+    return got == -1 && errno == error;
+}
+
+static int in_child(int (*run)(void))
+{
+    int ends[2];
+    CHECK_INT(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int line = run();
+        _exit(write(ends[1], &line, sizeof line) != sizeof line);
+    }
+    close(ends[1]);
+    int line = -1, status = -1;
+    CHECK_INT(read(ends[0], &line, sizeof line), sizeof line);
+    close(ends[0]);
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+    return line;
+}
+
+static int listen_somewhere(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof listening;
+    listening.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_INT(bind(fd, (struct sockaddr *)&listening, len), 0);
+    CHECK_INT(getsockname(fd, (struct sockaddr *)&listening, &len), 0);
+    CHECK_INT(listen(fd, 1), 0);
+    return fd;
+}
+
+static int tcp(int (*how)(int, const struct sockaddr *, socklen_t), struct sockaddr_in addr)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int got = how(fd, (struct sockaddr *)&addr, sizeof addr), error = errno;
+    close(fd);
+    errno = error;
+    return got;
+}
+
+static int open_once(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? -1 : 0;
+}
+
+static int held_by_landlock(void)
+{
+    const struct landlock_path paths[] = {{readable, LANDLOCK_READ},
+                                          {writable, LANDLOCK_READ | LANDLOCK_WRITE},
+                                          {"/no/such", LANDLOCK_READ}};
+    char made[128], held[128];
+    snprintf(made, sizeof made, "%s/made", writable);
+    snprintf(held, sizeof held, "%s/made", readable);
+    int inherited = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int version = landlock_restrict(&(struct landlock_spec){paths, 3, false, false});
+    if (version < 0) {
+        EXPECT(errno == ENOSYS || errno == EOPNOTSUPP);
+        EXPECT(open_once("/etc/passwd", O_RDONLY) == 0);
+        return 0;
+    }
+    EXPECT(open_once(file, O_RDONLY) == 0);
+    EXPECT(fails(open_once(file, O_WRONLY), EACCES));
+    EXPECT(fails(open_once(held, O_WRONLY | O_CREAT), EACCES));
+    EXPECT(open_once(made, O_WRONLY | O_CREAT) == 0);
+    EXPECT(version < 3 || fails(truncate(file, 0), EACCES));
+    EXPECT(fails(unlink(file), EACCES));
+    EXPECT(fails(open_once("/etc/passwd", O_RDONLY), EACCES));
+    EXPECT(fails(open_once(dir, O_RDONLY | O_DIRECTORY), EACCES));
+    EXPECT(fcntl(inherited, F_GETFD) == FD_CLOEXEC);
+    char *const argv[] = {(char[]){"true"}, NULL};
+    EXPECT(fails(execv("/bin/true", argv), EACCES));
+    EXPECT(version < 4 || fails(tcp(connect, listening), EACCES));
+    EXPECT(version < 4 || fails(tcp(bind, (struct sockaddr_in){.sin_family = AF_INET}), EACCES));
+    EXPECT(unlink(made) == 0);
+    EXPECT(version < 6 || fails(kill(getppid(), 0), EPERM));
+    return 0;
+}
+
+static int network_left_open(void)
+{
+    int version = landlock_restrict(&(struct landlock_spec){NULL, 0, true, true});
+    EXPECT(version < 0 || fails(open_once(file, O_RDONLY), EACCES));
+    EXPECT(tcp(connect, listening) == 0);
+    EXPECT(tcp(bind, (struct sockaddr_in){.sin_family = AF_INET}) == 0);
+    return 0;
+}
+
+TEST(landlock_leaves_what_was_named)
+{
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(readable, sizeof readable, "%s/r", dir);
+    snprintf(writable, sizeof writable, "%s/w", dir);
+    snprintf(file, sizeof file, "%s/file", readable);
+    CHECK_INT(mkdir(readable, 0700), 0);
+    CHECK_INT(mkdir(writable, 0700), 0);
+    CHECK_INT(open_once(file, O_WRONLY | O_CREAT), 0);
+    int listener = listen_somewhere();
+    CHECK_INT(in_child(held_by_landlock), 0);
+    CHECK_INT(in_child(network_left_open), 0);
+    close(listener);
+    CHECK_INT(unlink(file), 0);
+    CHECK_INT(rmdir(readable), 0);
+    CHECK_INT(rmdir(writable), 0);
+    CHECK_INT(rmdir(dir), 0);
+}
+
+static int held_by_seccomp(void)
+{
+    static const char *const names[] = {"write",  "close", "exit_group",  "poll", "rt_sigprocmask",
+                                        "getpid", "futex", "sigaltstack", "mmap", "munmap"};
+    if (seccomp_allow_only(names, sizeof names / sizeof *names) < 0) {
+        EXPECT(errno == ENOSYS || errno == EINVAL);
+        EXPECT(open_once("/etc/passwd", O_RDONLY) == 0);
+        return 0;
+    }
+    EXPECT(getpid() > 0);
+    EXPECT(fails(open_once("/etc/passwd", O_RDONLY), EPERM));
+    EXPECT(fails(socket(AF_INET, SOCK_STREAM, 0), EPERM));
+    char *const argv[] = {(char[]){"true"}, NULL};
+    EXPECT(fails(execv("/bin/true", argv), EPERM));
+    EXPECT(fails(fork(), EPERM));
+    return 0;
+}
+
+static int refused_by_name(void)
+{
+    static const char *const names[] = {"read", "no_such_call"};
+    EXPECT(seccomp_allow_only(names, 2) == -1);
+    EXPECT(errno == EINVAL);
+    EXPECT(open_once("/etc/passwd", O_RDONLY) == 0);
+    return 0;
+}
+
+TEST(seccomp_leaves_what_was_named)
+{
+    CHECK_INT(in_child(held_by_seccomp), 0);
+    CHECK_INT(in_child(refused_by_name), 0);
+}
