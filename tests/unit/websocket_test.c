@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "core/fdstream.h"
 #include "core/mem.h"
 #include "tests/unit/probe.h"
 #include "tests/unit/wire.h"
@@ -232,16 +233,13 @@ TEST(websocket_stream_refuses_text)
 TEST(websocket_stream_that_was_closed_ends_with_the_loop)
 {
     struct loop *loop = loop_new();
-    struct stream *wire[2];
-    struct probe raw = {.hold = true}, s = {0};
-    wire_new(loop, 1000, 4096, wire);
-    probe_own(&raw, wire[0]);
-    probe_own(&s, websocket_stream_new(wire[1], WS_SERVER));
-    probe_fini(&s);
-    TURN_UNTIL(loop, raw.datas == 1);
-    CHECK(!raw.errors);
-    stream_reset(raw.s);
-    raw.s = NULL;
+    int fd[2];
+    char frame[4];
+    unix_pair(fd);
+    stream_close(websocket_stream_new(fdstream_new(loop, fd[0], fd[0]), WS_SERVER));
+    loop_turn(loop, 0);
+    CHECK_INT(recv(fd[1], frame, sizeof(frame), 0), 4);
+    CHECK(!memcmp(frame, "\x88\x02\x03\xe8", 4));
     loop_free(loop);
-    buf_fini(&raw.got);
+    close(fd[1]);
 }
