@@ -103,6 +103,12 @@ def parent(pid):
     return int(stat_field(pid, 1) or 0)
 
 
+def resident(pid):
+    """Bytes. What /proc/PID/status says may be off by some pages for each processor."""
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
+
+
 def is_zombie(pid):
     return state(pid) in ("Z", None)
 

@@ -105,12 +105,13 @@ class Capture:
                 self.packets.append((time.time(), data))
 
     def datagrams(self, port):
-        """What was sent to a UDP port over IPv4, in order."""
+        """What was sent to a UDP port over IPv4, in order, each with its source's port."""
         for _, frame in list(self.packets):
             if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_UDP:
                 udp = 14 + (frame[14] & 15) * 4
-                if struct.unpack("!H", frame[udp + 2:udp + 4])[0] == port:
-                    yield frame[udp + 8:]
+                source, target = struct.unpack("!HH", frame[udp:udp + 4])
+                if target == port:
+                    yield source, frame[udp + 8:]
 
     def save(self, path):
         with open(path, "wb") as file:

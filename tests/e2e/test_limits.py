@@ -9,6 +9,7 @@ import sys
 import unittest
 
 from harness import TestCase, connect, free_port, read_exactly, until
+from machine import resident
 from paths import Path, fate, fill, instrumented, listening, rest, stopped
 from traffic import Traffic
 
@@ -18,12 +19,6 @@ OPEN = 2000
 MIB = 1 << 20
 IDLE = 2 * MIB  # bytes of either end when nothing is open, whatever was before
 STORM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "storm.py")
-
-
-def resident(pid):
-    """Bytes. What /proc/PID/status says may be off by some pages for each processor."""
-    with open(f"/proc/{pid}/smaps_rollup") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Rss:"))
 
 
 def connections(pid):

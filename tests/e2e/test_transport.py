@@ -291,7 +291,7 @@ class Keys(Transport):
         self.capture = self.server(Capture())
         self.on_quic("-L", f"{port}:127.0.0.1:{self.echo.port}", env=self.env(SSLKEYLOGFILE=log))
         self.assertEqual(exchange(port, self.TEXT), self.TEXT)
-        until(lambda: b"".join(self.capture.datagrams(self.agent_port())), "captured packets")
+        until(lambda: list(self.capture.datagrams(self.agent_port())), "captured packets")
         return log
 
     def test_files(self):
@@ -315,7 +315,7 @@ class Keys(Transport):
         port = self.agent_port()
         self.capture.close()
         self.capture.save(pcap)
-        self.assertFalse(any(self.TEXT in data for data in self.capture.datagrams(port)))
+        self.assertFalse(any(self.TEXT in data for _, data in self.capture.datagrams(port)))
         fields = ["frame.protocols", "tls.handshake.extensions_alpn_str", "quic.stream_data", "quic.decryption_failed"]
         seen = system("tshark", "-r", pcap, "-o", f"tls.keylog_file:{log}", "-d", f"udp.port=={port},quic",
                       "-Y", f"udp.port=={port}", "-T", "fields", *(word for f in fields for word in ("-e", f)),
