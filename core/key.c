@@ -10,6 +10,10 @@
 #include "core/log.h"
 
 static_assert(SHA256_LEN == crypto_hash_sha256_BYTES, "the same hash");
+static_assert(KEY_HASH_LEN == crypto_shorthash_KEYBYTES, "the same secret");
+static_assert(KEY_PUBLIC_LEN == crypto_sign_PUBLICKEYBYTES, "the same keys");
+static_assert(KEY_SECRET_LEN == crypto_sign_SECRETKEYBYTES, "the same keys");
+static_assert(KEY_SIGNATURE_LEN == crypto_sign_BYTES, "the same signatures");
 
 void key_init(void)
 {
@@ -57,4 +61,34 @@ int key_sha256_fd(int fd, uint8_t hash[static SHA256_LEN])
 void key_sha256(const void *data, size_t len, uint8_t hash[static SHA256_LEN])
 {
     crypto_hash_sha256(hash, data, len);
+}
+
+uint64_t key_hash64(const void *data, size_t len, const uint8_t secret[static KEY_HASH_LEN])
+{
+    uint64_t hash;
+    static_assert(sizeof hash == crypto_shorthash_BYTES, "the same hash");
+    crypto_shorthash((unsigned char *)&hash, data, len, secret);
+    return hash;
+}
+
+bool key_same(const void *a, const void *b, size_t len)
+{
+    return sodium_memcmp(a, b, len) == 0;
+}
+
+void key_pair(uint8_t public[static KEY_PUBLIC_LEN], uint8_t secret[static KEY_SECRET_LEN])
+{
+    crypto_sign_keypair(public, secret);
+}
+
+void key_sign(uint8_t signature[static KEY_SIGNATURE_LEN], const void *data, size_t len,
+              const uint8_t secret[static KEY_SECRET_LEN])
+{
+    crypto_sign_detached(signature, NULL, data, len, secret);
+}
+
+bool key_verify(const uint8_t signature[static KEY_SIGNATURE_LEN], const void *data, size_t len,
+                const uint8_t public[static KEY_PUBLIC_LEN])
+{
+    return crypto_sign_verify_detached(signature, data, len, public) == 0;
 }

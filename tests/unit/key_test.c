@@ -90,3 +90,52 @@ TEST(key_wipe_zeroes)
     key_wipe(secret, 3);
     CHECK(memcmp(secret, "\0\0\0\4", 4) == 0);
 }
+
+/* The example of the paper "SipHash: a fast short-input PRF", appendix A. */
+TEST(key_hash64_is_siphash)
+{
+    uint8_t secret[KEY_HASH_LEN], data[15];
+    for (size_t i = 0; i < sizeof secret; i++)
+        secret[i] = (uint8_t)i;
+    memcpy(data, secret, sizeof data);
+    CHECK(key_hash64(data, sizeof data, secret) == 0xa129ca6149be45e5ULL);
+    CHECK(key_hash64(data, sizeof data - 1, secret) != 0xa129ca6149be45e5ULL);
+}
+
+/* RFC 8032 section 7.1, TEST 2. */
+TEST(key_sign_is_ed25519)
+{
+    uint8_t secret[KEY_SECRET_LEN], signature[KEY_SIGNATURE_LEN], want[KEY_SIGNATURE_LEN];
+    CHECK_INT(hex_decode(secret, sizeof secret,
+                         "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"
+                         "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"),
+              0);
+    CHECK_INT(hex_decode(want, sizeof want,
+                         "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                         "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"),
+              0);
+    const uint8_t *public = secret + KEY_SECRET_LEN - KEY_PUBLIC_LEN;
+    key_sign(signature, "\x72", 1, secret);
+    CHECK(key_same(signature, want, sizeof want));
+    CHECK(key_verify(signature, "\x72", 1, public));
+    CHECK(!key_verify(signature, "\x73", 1, public));
+    for (size_t i = 0; i < sizeof signature; i++) {
+        signature[i] ^= 0x10;
+        CHECK(!key_same(signature, want, sizeof want));
+        CHECK(!key_verify(signature, "\x72", 1, public));
+        signature[i] ^= 0x10;
+    }
+}
+
+TEST(key_verify_refuses_keys_that_are_none)
+{
+    static const uint8_t zero[KEY_PUBLIC_LEN], signature[KEY_SIGNATURE_LEN];
+    CHECK(!key_verify(signature, "", 0, zero));
+    uint8_t public[KEY_PUBLIC_LEN], other[KEY_PUBLIC_LEN], secret[KEY_SECRET_LEN],
+        mine[KEY_SIGNATURE_LEN];
+    key_pair(other, secret);
+    key_pair(public, secret);
+    key_sign(mine, "text", 4, secret);
+    CHECK(key_verify(mine, "text", 4, public));
+    CHECK(!key_verify(mine, "text", 4, other));
+}
