@@ -63,6 +63,19 @@ bool quic_addr_equal(const struct quic_addr *a, const struct quic_addr *b)
     return quic_addr_same_host(a, b) && x.in6.sin6_port == y.in6.sin6_port;
 }
 
+bool quic_addr_is_elsewhere(const struct quic_addr *a)
+{
+    struct quic_addr x = quic_addr_for(AF_INET6, a);
+    const struct in6_addr *six = &x.in6.sin6_addr;
+    uint8_t first = six->s6_addr[12];
+    if (!a->len)
+        return false;
+    if (IN6_IS_ADDR_V4MAPPED(six))
+        return first != 0 && first != 127 && first < 224;
+    return !IN6_IS_ADDR_UNSPECIFIED(six) && !IN6_IS_ADDR_LOOPBACK(six) &&
+           !IN6_IS_ADDR_MULTICAST(six) && !IN6_IS_ADDR_LINKLOCAL(six);
+}
+
 struct quic_addr quic_source(const struct quic_addr *remote)
 {
     struct quic_addr source = {.len = sizeof source.in6};

@@ -22,6 +22,9 @@ struct quic_addr quic_addr_parse(const char *text, uint16_t port);
 /* The same machine's address, whatever the ports; a mapped IPv4 address is the IPv4 one. */
 bool quic_addr_same_host(const struct quic_addr *a, const struct quic_addr *b);
 bool quic_addr_equal(const struct quic_addr *a, const struct quic_addr *b); /* ports too */
+/* An address that another machine may have: no loopback, no group, no broadcast, and none that means
+ * something on one link alone. */
+bool quic_addr_is_elsewhere(const struct quic_addr *a);
 /* Our own address on the way there, as the routes are now, its port 0; `len` is 0 where no way
  * leads there. Nothing is sent. */
 struct quic_addr quic_source(const struct quic_addr *remote);

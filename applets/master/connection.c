@@ -57,12 +57,17 @@ static void enter(struct master *m, enum master_state state)
     m->state = state;
 }
 
-static void drop_carrier(struct master *m)
+static void free_ssh(struct master *m)
 {
-    loop_timer_del(&m->limit);
     session_drop_carrier(m->session);
     ssh_free(m->ssh);
     m->ssh = NULL;
+}
+
+static void drop_carrier(struct master *m)
+{
+    loop_timer_del(&m->limit);
+    free_ssh(m);
 }
 
 static void finish(struct master *m, const char *why)
@@ -164,13 +169,6 @@ static void ignore(struct master *m, const char *why)
     (void)why;
 }
 
-static void free_ssh(struct master *m)
-{
-    session_drop_carrier(m->session);
-    ssh_free(m->ssh);
-    m->ssh = NULL;
-}
-
 /* Over ssh it took so long to get there; QUIC has measured its round trip. */
 static unsigned long long way_ms(const struct master *m)
 {
@@ -178,28 +176,31 @@ static unsigned long long way_ms(const struct master *m)
                                                    : loop_now_ms(m->loop) - m->carried_ms;
 }
 
+static void begin_forwards(struct master *m)
+{
+    m->wants_quic = false;
+    forward_listen_all(m);
+    forward_flush(m);
+}
+
 static void go_up(struct master *m, const char *why)
 {
+    bool quic = session_way(m->session) == SESSION_QUIC;
     (void)why;
     log_note("%s: %s (%s, %llu ms)", m->options->host,
              m->state == MASTER_FIRST ? "connected" : "back", session_way_name(m->session),
              way_ms(m));
     loop_timer_del(&m->limit);
     loop_timer_del(&m->retry);
-    if (session_way(m->session) == SESSION_QUIC)
+    if (quic)
         free_ssh(m);
     enter(m, MASTER_UP);
     if (m->greeted)
         m->backoff_ms = BACKOFF_FIRST_MS;
     if (!m->wants_quic)
         forward_flush(m);
-}
-
-static void begin_forwards(struct master *m)
-{
-    m->wants_quic = false;
-    forward_listen_all(m);
-    forward_flush(m);
+    else if (quic)
+        begin_forwards(m);
 }
 
 static void move(struct master *m, const char *why)
@@ -514,7 +515,10 @@ static const struct session_events session_events = {.up = on_up,
 
 void connection_give_up(struct master *m, const char *why)
 {
-    give_up(m, why);
+    if (m->state == MASTER_STOPPING)
+        return;
+    log_error("%s: %s", m->options->host, why);
+    connection_stop(m, 1);
 }
 
 /* --- its life ------------------------------------------------------------------------------------------ */

@@ -73,7 +73,7 @@ void connection_start(struct master *m);
 /* Orderly: listeners closed, Shutdown said; the loop ends within 1 s. */
 void connection_stop(struct master *m, int exit_status);
 void connection_fini(struct master *m);
-/* One line says why; the master ends with 1. */
+/* The same, with 1, and one line says why. */
 void connection_give_up(struct master *m, const char *why);
 
 /* --- hint.c: why UDP does not get through ------------------------------------------------------- */

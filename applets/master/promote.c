@@ -12,6 +12,7 @@
 
 #define AGAIN_MS  60000 /* from one vain try to the next */
 #define NAMED_MAX 5    /* of the places that are tried; the others are left to what the name says */
+#define BEGUN_MAX 48   /* handshakes in that time, whatever the agent says and the network does */
 #define TRY_MS    5000 /* for a handshake */
 #define GONE_MS   1000 /* after a connection has ended, until the next try */
 
@@ -33,10 +34,10 @@ static void end_attempts(struct promotion *p)
 
 /* --- without QUIC ---------------------------------------------------------------------------- */
 
-/* Once for each time that it is lost. */
+/* Once for each time that it is lost; not while nothing gets through. */
 static void tell_blocked(struct master *m)
 {
-    if (m->promotion.told)
+    if (m->promotion.told || session_way(m->session) != SESSION_SSH)
         return;
     m->promotion.told = true;
     log_note("%s: UDP port %u does not get through%s", m->options->host, m->promotion.port,
@@ -54,9 +55,10 @@ static void tell_none(struct master *m)
     promote_hinted(m);
 }
 
+/* A session that replaces one which had it goes on trying. */
 void promote_hinted(struct master *m)
 {
-    if (m->wants_quic)
+    if (m->wants_quic && !m->forwards.ready)
         connection_give_up(m, "QUIC cannot be had, and --transport quic asks for it");
 }
 
@@ -70,7 +72,6 @@ static void on_up(void *arg)
     won->mux = NULL;
     end_attempts(&m->promotion);
     m->promotion.told = false;
-    loop_timer_set(&m->promotion.again, AGAIN_MS);
     session_take_quic(m->session, mux);
 }
 
@@ -96,6 +97,16 @@ static void refuse(void *arg, struct stream *s)
 static const struct quic_events attempt_events = {.mux = {.accepted = refuse, .down = on_down},
                                                   .up = on_up};
 
+/* The agent may say where it is as often as it likes. */
+static bool may_attempt(struct promotion *p, uint64_t now_ms)
+{
+    if (now_ms - p->counted_ms >= AGAIN_MS) {
+        p->counted_ms = now_ms;
+        p->begun = 0;
+    }
+    return p->begun < BEGUN_MAX;
+}
+
 static void attempt(struct master *m, const struct quic_addr *place)
 {
     struct promotion *p = &m->promotion;
@@ -106,8 +117,9 @@ static void attempt(struct master *m, const struct quic_addr *place)
     size_t i = 0;
     while (i < countof(p->attempts) && p->attempts[i].mux)
         i++;
-    if (i == countof(p->attempts))
+    if (i == countof(p->attempts) || !may_attempt(p, loop_now_ms(m->loop)))
         return;
+    p->begun++;
     p->attempts[i].master = m;
     p->attempts[i].mux = quic_connect(m->loop, &to, &attempt_events, &p->attempts[i]);
     if (!p->attempts[i].mux)
@@ -124,9 +136,14 @@ void promote_try(struct master *m)
         attempt(m, &p->places[i]);
 }
 
+/* Where nothing could be tried it was in vain as well. */
 static void on_again(void *arg)
 {
-    promote_try(arg);
+    struct master *m = arg;
+    loop_timer_set(&m->promotion.again, AGAIN_MS);
+    promote_try(m);
+    if (!session_has_quic(m->session) && !is_trying(&m->promotion))
+        tell_blocked(m);
 }
 
 void promote_again(struct master *m)
@@ -221,8 +238,10 @@ void promote_learn(struct master *m, const struct message *ack)
     while (p->n < NAMED_MAX && json_next(&it)) {
         const char *text = json_str(it.value);
         struct quic_addr place = text ? quic_addr_parse(text, p->port) : (struct quic_addr){0};
-        add_place(m, &place);
+        if (quic_addr_is_elsewhere(&place))
+            add_place(m, &place);
     }
+    loop_timer_set(&p->again, AGAIN_MS);
     look_up(m);
     promote_try(m);
 }
@@ -246,6 +265,7 @@ void promote_stop(struct master *m)
     p->resolve = NULL;
     p->n = 0;
     p->port = 0;
+    p->told = false;
 }
 
 void promote_fini(struct master *m)

@@ -27,6 +27,8 @@ struct promotion {
     struct quic_addr places[SESSION_PEERS];
     size_t n;
     struct attempt attempts[SESSION_PEERS];
+    unsigned begun;      /* handshakes, since … */
+    uint64_t counted_ms; /* … then */
     struct loop_timer again;
     char *hostname; /* what ssh connects to; NULL: not known */
     struct ssh_host *ask;
