@@ -166,6 +166,13 @@ build/tls-peer: $(call objects,asan,$(testable)) build/obj/asan/tests/interop/tl
 
 -include build/obj/asan/tests/interop/tls_peer.d
 
+# Our HTTP and WebSocket by themselves, for tests/interop/run_http.
+build/http-peer: $(call objects,asan,$(testable)) build/obj/asan/tests/interop/http_peer.o
+	$(say) LINK $@
+	$(Q)$(CC_asan) $^ $(LDFLAGS_asan) $(libraries) -o $@
+
+-include build/obj/asan/tests/interop/http_peer.d
+
 # QUIC for tests/interop/run_quic: over our TLS, and by Debian's ngtcp2 over GnuTLS.
 quic_peer := build/obj/asan/tests/interop/quic_peer.o build/obj/asan/tests/interop/quic_peer_ours.o
 
@@ -194,7 +201,7 @@ unit: $(units)
 test:
 	$(Q)scripts/setup
 	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/berth-asan $(units) fuzz build/yamux-peer \
-	    build/quic-tls-gnutls build/quic-peer build/quic-peer-gnutls build/tls-peer build/wan
+	    build/quic-tls-gnutls build/quic-peer build/quic-peer-gnutls build/tls-peer build/http-peer build/wan
 	$(Q)RUN_X86_64="$(run_x86_64)" RUN_AARCH64="$(run_aarch64)" tests/run
 
 demo:

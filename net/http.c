@@ -158,6 +158,12 @@ static int on_method_end(llhttp_t *ll)
     return p->head.method ? 0 : refuse(p, 501, "no such method here");
 }
 
+/* Whatever the fields of such a response say (RFC 9112 section 6.3). */
+static bool is_bodiless(int status)
+{
+    return status / 100 == 1 || status == 204 || status == 304;
+}
+
 static int64_t length_of(const struct http_parser *p)
 {
     if (p->ll.flags & F_SKIPBODY)
@@ -173,7 +179,7 @@ static int on_head_end(llhttp_t *ll)
 {
     struct http_parser *p = parser_of(ll);
     struct http_head *h = &p->head;
-    if (p->no_body)
+    if (p->no_body || (p->kind == HTTP_RESPONSES && is_bodiless(ll->status_code)))
         ll->flags |= F_SKIPBODY;
     h->status = ll->status_code;
     h->minor = ll->http_minor;

@@ -461,6 +461,7 @@ struct http_conn *http_serve(struct stream *carrier, const struct http_server_li
     loop_task_init(c->loop, &c->work, work, c);
     stream_own(carrier, carrier_event, c);
     stream_limit_stall(carrier, limits->stall_ms);
+    stream_need_reader(carrier, true); /* a response that nobody reads is to end at once */
     await_request(c);
     return c;
 }
@@ -556,6 +557,7 @@ struct stream *http_upgrade(struct stream *exchange, const char *fields)
         stream_write(carrier, fields, strlen(fields));
         stream_write(carrier, "\r\n", 2);
         stream_limit_stall(carrier, 0);
+        stream_need_reader(carrier, false);
         stream_own(carrier, NULL, NULL);
         c->carrier = NULL;
         c->x = NULL;

@@ -137,6 +137,13 @@ TEST(http_client_knows_what_has_no_body)
     say(&r, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n");
     TURN_UNTIL(r.loop, r.response.eofs == 1);
     probe_fini(&r.response);
+    ask(&r, &get);
+    say(&r, "HTTP/1.1 199 Interim\r\nContent-Length: 5\r\n\r\n"
+            "HTTP/1.1 204 No Content\r\nContent-Length: 50\r\n\r\n");
+    TURN_UNTIL(r.loop, r.response.eofs == 1);
+    CHECK_INT(http_response_head(r.response.s)->status, 204);
+    CHECK(!r.response.got.len);
+    probe_fini(&r.response);
     CHECK(http_client_ready(r.c));
     rig_fini(&r);
 }
