@@ -102,6 +102,7 @@ static void migrate(struct quic_client *c)
         return;
     c->now.name = from;
     c->roam_due = false;
+    c->m->probe_due = c->m->moved = true;
 }
 
 static void before(struct quic_conn *m)

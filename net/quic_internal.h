@@ -50,6 +50,7 @@ struct quic_conn {
     bool server, away;
     bool say_close, drained; /* when it leaves; or has been told so */
     bool probe_due;
+    bool moved;       /* what validates the new path goes first: it would count as the probe */
     bool tell_answer; /* the next one, to the owner */
     uint64_t heard;   /* quic_now() then */
     uint64_t asked;   /* quic_now() at the question, or the last answer; 0: none is awaited */

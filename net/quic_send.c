@@ -295,7 +295,10 @@ void quic_conn_flush(struct quic_conn *m)
     say_aborts(m);
     ngtcp2_tstamp now = quic_now(); /* pacing counts from here, or sending takes its time twice */
     m->busy++;
-    if (m->probe_due)
+    if (m->moved)
+        made = send_some(m, now, &error);
+    m->moved = false;
+    if (m->probe_due && (made == MADE_MORE || made == MADE_ALL))
         made = send_probe(m, now, &error);
     for (int i = 0; i < BATCHES && made == MADE_MORE; i++)
         made = send_some(m, now, &error);

@@ -129,13 +129,26 @@ static void keep_way(struct quic_conn *m, const struct quic_batch *in)
     m->ways[0] = (struct quic_way){.remote = in->remote, .local = in->local};
 }
 
-/* For ngtcp2 all that comes has come to one address. */
+static bool speaks_to(const struct quic_conn *m, const struct quic_addr *remote)
+{
+    const ngtcp2_addr *now = &ngtcp2_conn_get_path(m->conn)->remote;
+    return now->addrlen == remote->len && !memcmp(now->addr, &remote->sa, remote->len);
+}
+
+/* For ngtcp2 all that comes has come to one address. What is in flight to a peer that has moved is
+ * lost, most likely: it goes again at once. */
 static void hand_over(struct quic_server *server, struct quic_conn *m, const struct quic_batch *in)
 {
     struct quic_batch named = *in;
+    bool here = speaks_to(m, &in->remote);
     named.local = quic_udp_local(server->udp);
-    if (quic_conn_read(m, &named, true))
-        keep_way(m, in);
+    if (!quic_conn_read(m, &named, true))
+        return;
+    keep_way(m, in);
+    if (!here && m->state == QUIC_UP && speaks_to(m, &in->remote)) {
+        m->moved = true;
+        quic_probe(&m->mux);
+    }
 }
 
 static void up(struct quic_conn *m)
