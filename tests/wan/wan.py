@@ -124,8 +124,6 @@ NAT_RULES = """
 table inet {device} {{
     chain out {{
         type nat hook postrouting priority srcnat
-        oifname "{device}" meta l4proto {{ tcp, udp }} masquerade fully-random
-        oifname "{device}" masquerade
     }}
     chain in {{
         type filter hook input priority filter
@@ -147,9 +145,16 @@ class Nat(End):
         host.sysctl("net.ipv4.ip_forward", 1)
         host.sysctl("net.ipv6.conf.all.forwarding", 1)
         host.nft(NAT_RULES.format(device=device))
+        self.rebind()
 
-    def rebind(self):
-        """Forgets what it translates: a flow of UDP that goes on gets another port; TCP breaks."""
+    def rebind(self, keep=False):
+        """Forgets what it translates: a flow of UDP that goes on gets another port; TCP breaks. From now on
+        ports are chosen by chance, or `keep` their numbers."""
+        chain, how = f"chain inet {self.device} out", "" if keep else "fully-random"
+        self.nft(f"""
+            flush {chain}
+            add rule inet {self.device} out oifname "{self.device}" meta l4proto {{ tcp, udp }} masquerade {how}
+            add rule inet {self.device} out oifname "{self.device}" masquerade""")
         self.system("conntrack", "-F")
 
 
