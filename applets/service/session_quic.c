@@ -53,21 +53,6 @@ void session_quic_probe(struct session_quic *q)
     quic_probe(q->mux);
 }
 
-/* The link leaves it before the owner is told. */
-static void fall_silent(struct session_quic *q, int error)
-{
-    struct session *s = q->session;
-    log_trace("session: quic is silent");
-    q->alive = false;
-    q->hops = 0;
-    q->silent_ms = loop_now_ms(s->loop);
-    quic_await_answer(q->mux);
-    quic_datagram_drop(q->mux);
-    session_quic_watch(q);
-    take_link_off(s);
-    session_reconsider(s, error);
-}
-
 static void note_way(struct session_quic *q)
 {
     q->peer = quic_peer(q->mux);
@@ -90,14 +75,16 @@ static void answer(struct session_quic *q)
 
 /* --- how it is found again: the master's ---------------------------------------------------------- */
 
-/* Where it was, and in turn each of the places where it may be. */
+/* Where it was, and in turn each of the other places where it may be. */
 static const struct quic_addr *next_place(const struct session_quic *q)
 {
     const struct session *s = q->session;
-    unsigned turn = q->hops / 2;
-    if (q->hops % 2 == 0 || !s->n_peers)
-        return &q->peer;
-    return &s->peers[turn % s->n_peers];
+    for (size_t i = 0; q->hops % 2 && i < s->n_peers; i++) {
+        const struct quic_addr *place = &s->peers[(q->hops / 2 + i) % s->n_peers];
+        if (!quic_addr_equal(place, &q->peer))
+            return place;
+    }
+    return &q->peer;
 }
 
 static void hop(struct session_quic *q)
@@ -171,6 +158,25 @@ static void probe_and_wait(struct session_quic *q)
 {
     session_quic_probe(q);
     loop_timer_set(&q->pulse, SILENT_MS);
+}
+
+/* What has silenced it may have silenced ssh as well. The link leaves it before the owner is told. */
+static void fall_silent(struct session_quic *q, int error)
+{
+    struct session *s = q->session;
+    log_trace("session: quic is silent");
+    q->alive = false;
+    q->hops = 0;
+    q->silent_ms = loop_now_ms(s->loop);
+    quic_await_answer(q->mux);
+    quic_datagram_drop(q->mux);
+    if (s->side == SESSION_MASTER)
+        hop(q);
+    session_quic_watch(q);
+    if (!s->link_on_quic && link_is_up(s->link))
+        session_probe(s);
+    take_link_off(s);
+    session_reconsider(s, error);
 }
 
 /* May free it. */
@@ -266,6 +272,10 @@ void session_set_peers(struct session *s, const struct quic_addr *peers, size_t 
     s->n_peers = n < SESSION_PEERS ? n : SESSION_PEERS;
     for (size_t i = 0; i < s->n_peers; i++)
         s->peers[i] = peers[i];
+    if (s->quic && !s->quic->alive) {
+        s->quic->hops = 1; /* to the first of them */
+        loop_timer_set(&s->quic->pulse, 0);
+    }
 }
 
 /* A change that leaves our address on the way there as it is calls for no new path. */
