@@ -188,10 +188,13 @@ static void take_data(struct link *l, struct stream *c, const uint8_t *p, size_t
 
 static void take_ack(struct link *l, uint64_t received)
 {
-    if (received < l->acked || received > l->sent)
+    if (received < l->acked || received > l->sent) {
         link_fail(l, EPROTO);
-    else
-        link_flow_acked(l, received);
+        return;
+    }
+    link_flow_acked(l, received);
+    if (l->sent == l->acked)
+        loop_timer_del(&l->watchdog); /* nothing waits: an idle machine is not to be woken for it */
 }
 
 static void take_head(struct link *l, struct stream *c, const uint8_t *p, size_t len)

@@ -21,7 +21,7 @@
 #include "net/netlink.h"
 
 #define TOGETHER_MS 200
-#define CLOCKS_S    5
+#define CLOCKS_S    30
 #define SLEPT_MS    2000
 #define KNOWN_MAX   256 /* beyond it everything counts */
 #define LINK_STATE  (IFF_UP | IFF_RUNNING | IFF_LOWER_UP)
@@ -202,7 +202,8 @@ static int open_netlink(struct netwatch *w)
     return 0;
 }
 
-/* By CLOCK_BOOTTIME, it is due as soon as the machine wakes. */
+/* By CLOCK_BOOTTIME, it is due as soon as the machine wakes, unless that slept for less: then
+ * a little later, for a processor that idles is not to be woken for a look at the clock. */
 static int open_clock(struct netwatch *w)
 {
     struct itimerspec every = {.it_value.tv_sec = CLOCKS_S, .it_interval.tv_sec = CLOCKS_S};
