@@ -144,8 +144,6 @@ class Ports(Transport):
 class WithoutUdp(Transport):
     """Where it cannot be had the session runs over ssh, and one line says so."""
 
-    BLOCKED = r"^berth: testhost: UDP port \d+ does not get through: staying on ssh$"
-
     def forwarded(self, *args, **more):
         self.port = free_port()
         return self.connected(self.remote_user, *args, "-L", f"{self.port}:127.0.0.1:{self.echo.port}", **more)
@@ -177,23 +175,20 @@ class WithoutUdp(Transport):
 
     def test_blocked(self):
         self.nft("add rule inet test input udp dport 40000-50000 counter drop")
+        demanding = self.master(self.user("b"), "--transport", "quic", env=self.local("demanding"))
         master = self.forwarded()
-        master.await_line(self.BLOCKED)
+        master.await_line(r"^berth: testhost: UDP port \d+ does not get through: staying on ssh$")
         self.assertEqual(exchange(self.port), b"ping")
         self.check_listings("ssh")
+        demanding.await_line(r"^berth: testhost: UDP port \d+ does not get through$")
+        demanding.await_line(r"^berth: testhost: QUIC cannot be had, and --transport quic asks for it$")
+        self.assertEqual(demanding.wait(), 1)
         # Another network, with another address: it is tried again there, and gets through.
         self.nft("flush chain inet test input")
         self.ip("addr", "add", "10.77.0.1/32", "dev", "lo")
         master.await_line(r"^berth: testhost: on quic ")
         self.check_listings("quic")
         self.assertEqual(self.count(master, "get through"), 1, master.text())
-
-    def test_blocked_and_quic_is_asked_for(self):
-        self.nft("add rule inet test input udp dport 40000-50000 drop")
-        master = self.forwarded("--transport", "quic")
-        master.await_line(r"^berth: testhost: UDP port \d+ does not get through$")
-        master.await_line(r"^berth: testhost: QUIC cannot be had, and --transport quic asks for it$")
-        self.assertEqual(master.wait(), 1)
 
 
 class Ends(Transport):
