@@ -1,22 +1,16 @@
 /* The session outlives the connections that carry it. One state says what is under way, and
- * the table says what each event means in it; enter() is the only place that changes it. */
+ * the table says what each event means in it; connection_enter() is the only place that changes it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "applets/master/master.h"
-#include "applets/version.h"
+#include "applets/master/connection.h"
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/mem.h"
 
-#define BACKOFF_FIRST_MS 500
-#define BACKOFF_LAST_MS  30000
-#define TRY_LIMIT_MS     40000 /* for a reconnection, ssh and session together */
-#define TRY_FRESH_MS     3000  /* a younger one is not begun anew when the network changes */
-#define REASON_MS        2000  /* for ssh to end and say why, once its stream has */
-#define STOP_LIMIT_MS    1000  /* for the agent's goodbye */
-#define ADDRESS_MAX      63    /* bytes of an address that the agent names */
+#define REASON_MS     2000 /* for ssh to end and say why, once its stream has */
+#define STOP_LIMIT_MS 1000 /* for the agent's goodbye */
 
 static const char *const state_names[] = {
     [MASTER_FIRST] = "connecting",  [MASTER_UP] = "up",
@@ -25,20 +19,6 @@ static const char *const state_names[] = {
 };
 _Static_assert(countof(state_names) == MASTER_STATES, "a name for each state");
 
-enum event {
-    EVENT_UP,       /* the session: it flows */
-    EVENT_DOWN,     /* the session: nothing works any more */
-    EVENT_MOVED,    /* the session: from ssh to QUIC, or back */
-    EVENT_LEFT,     /* the session: ssh does not carry it any more, QUIC does */
-    EVENT_OVER,     /* the session: nothing can follow in it */
-    EVENT_SSH_DOWN, /* `why` is ssh's reason */
-    EVENT_LATE,     /* a try, a reason or a goodbye took too long */
-    EVENT_CHANGED,  /* the network */
-    EVENT_WOKE,     /* the machine */
-    EVENT_STOP,
-    EVENTS
-};
-
 static const char *const event_names[] = {
     [EVENT_UP] = "up",        [EVENT_DOWN] = "down",
     [EVENT_MOVED] = "moved",  [EVENT_LEFT] = "left ssh",
@@ -46,28 +26,25 @@ static const char *const event_names[] = {
     [EVENT_LATE] = "late",    [EVENT_CHANGED] = "network changed",
     [EVENT_WOKE] = "woke up", [EVENT_STOP] = "stop",
 };
-_Static_assert(countof(event_names) == EVENTS, "a name for each event");
+_Static_assert(countof(event_names) == CONNECTION_EVENTS, "a name for each event");
 
-static void happen(struct master *m, enum event event, const char *why);
-static void begin_session(struct master *m);
-
-static void enter(struct master *m, enum master_state state)
+void connection_enter(struct master *m, enum master_state state)
 {
     log_trace("%s: %s -> %s", m->options->host, state_names[m->state], state_names[state]);
     m->state = state;
 }
 
-static void free_ssh(struct master *m)
+void connection_free_ssh(struct master *m)
 {
     session_drop_carrier(m->session);
     ssh_free(m->ssh);
     m->ssh = NULL;
 }
 
-static void drop_carrier(struct master *m)
+void connection_drop_carrier(struct master *m)
 {
     loop_timer_del(&m->limit);
-    free_ssh(m);
+    connection_free_ssh(m);
 }
 
 static void finish(struct master *m, const char *why)
@@ -80,85 +57,8 @@ static void give_up(struct master *m, const char *why)
 {
     log_error("%s: %s", m->options->host, why);
     m->exit_status = 1;
-    drop_carrier(m);
+    connection_drop_carrier(m);
     finish(m, why);
-}
-
-/* --- trying, and trying again ---------------------------------------------------------------- */
-
-static void wait_for_retry(struct master *m)
-{
-    uint64_t jitter_ms = key_random_below((uint32_t)m->backoff_ms / 2 + 1);
-    drop_carrier(m);
-    enter(m, MASTER_WAITING);
-    loop_timer_set(&m->retry, m->backoff_ms - jitter_ms / 2);
-    m->backoff_ms = m->backoff_ms * 2 < BACKOFF_LAST_MS ? m->backoff_ms * 2 : BACKOFF_LAST_MS;
-}
-
-static void on_ssh(void *arg, struct ssh *ssh, enum ssh_event event)
-{
-    struct master *m = arg;
-    uint64_t sent, total;
-    switch (event) {
-    case SSH_UPLOAD:
-        ssh_upload(ssh, &sent, &total);
-        progress_show(m->options->host, sent, total);
-        /* However slow: it goes on. */
-        if (loop_timer_armed(&m->limit))
-            loop_timer_set(&m->limit, TRY_LIMIT_MS);
-        break;
-    case SSH_UP:
-        m->carried = true;
-        m->carried_ms = loop_now_ms(m->loop);
-        session_carry(m->session, ssh_stream(ssh), NULL);
-        break;
-    case SSH_DOWN: happen(m, EVENT_SSH_DOWN, ssh_error(ssh)); break;
-    }
-}
-
-static void start_ssh(struct master *m)
-{
-    static char *const agent_args[] = {NULL};
-    struct ssh_options o = {.host = m->options->host,
-                            .args = m->options->ssh_args,
-                            .agent_args = agent_args,
-                            .batch = m->state == MASTER_AGAIN,
-                            .detached = m->options->background};
-    m->carried = false;
-    m->tried_ms = loop_now_ms(m->loop);
-    m->ssh = ssh_start(m->loop, &o, on_ssh, m);
-    if (!m->ssh)
-        happen(m, EVENT_SSH_DOWN,
-               errno == ENOENT ? "there is no ssh program in PATH" : strerror(errno));
-}
-
-static void try_again(struct master *m, const char *why)
-{
-    (void)why;
-    loop_timer_del(&m->retry);
-    drop_carrier(m);
-    enter(m, MASTER_AGAIN);
-    loop_timer_set(&m->limit, TRY_LIMIT_MS);
-    start_ssh(m);
-}
-
-static void on_retry(void *arg)
-{
-    try_again(arg, NULL);
-}
-
-/* The network is another one: what was tried on the old one tells nothing. */
-static void try_at_once(struct master *m, const char *why)
-{
-    m->backoff_ms = BACKOFF_FIRST_MS;
-    try_again(m, why);
-}
-
-/* Changes may come in numbers, faster than ssh connects. */
-static void try_at_once_if_stale(struct master *m, const char *why)
-{
-    if (loop_now_ms(m->loop) - m->tried_ms >= TRY_FRESH_MS)
-        try_at_once(m, why);
 }
 
 /* --- what the events mean ------------------------------------------------------------------------ */
@@ -193,10 +93,10 @@ static void go_up(struct master *m, const char *why)
     loop_timer_del(&m->limit);
     loop_timer_del(&m->retry);
     if (quic)
-        free_ssh(m);
-    enter(m, MASTER_UP);
+        connection_free_ssh(m);
+    connection_enter(m, MASTER_UP);
     if (m->greeted)
-        m->backoff_ms = BACKOFF_FIRST_MS;
+        retry_soon(m);
     if (!m->wants_quic)
         forward_flush(m);
     else if (quic)
@@ -221,7 +121,7 @@ static void leave_ssh(struct master *m, const char *why)
 {
     (void)why;
     log_note("%s: the ssh connection is gone, going on over quic", m->options->host);
-    free_ssh(m);
+    connection_free_ssh(m);
 }
 
 static void lose(struct master *m, const char *why)
@@ -231,7 +131,7 @@ static void lose(struct master *m, const char *why)
         promote_again(m);
     log_note("%s: network lost, reconnecting", m->options->host);
     m->told_reason = false;
-    wait_for_retry(m);
+    retry_later(m);
 }
 
 /* Its process may be seen to end before its stream does. */
@@ -269,7 +169,7 @@ static void fail_again(struct master *m, const char *why)
         log_note("%s: %s", m->options->host, why);
         m->told_reason = true;
     }
-    wait_for_retry(m);
+    retry_later(m);
 }
 
 /* The agent may still hold the old session, and the ports that it listens on. */
@@ -284,12 +184,12 @@ static void renew(struct master *m, const char *why)
     m->greeted = false;
     promote_stop(m);
     hint_forget(m);
-    drop_carrier(m);
+    connection_drop_carrier(m);
     forward_close_automatic(m);
     udp_flows_fini(&m->flows);
     session_free(m->session);
-    begin_session(m);
-    wait_for_retry(m);
+    conversation_begin(m);
+    retry_later(m);
 }
 
 static void probe(struct master *m, const char *why)
@@ -303,13 +203,13 @@ static void say_goodbye(struct master *m, const char *why)
     struct draft d = draft_of(MSG_SHUTDOWN);
     draft_str(&d, "reason", why);
     session_send(m->session, &d);
-    enter(m, MASTER_STOPPING);
+    connection_enter(m, MASTER_STOPPING);
     loop_timer_set(&m->limit, STOP_LIMIT_MS);
 }
 
 typedef void action(struct master *m, const char *why);
 
-static action *const actions[MASTER_STATES][EVENTS] = {
+static action *const actions[MASTER_STATES][CONNECTION_EVENTS] = {
     [MASTER_FIRST] =
         {
             [EVENT_UP] = go_up,
@@ -345,8 +245,8 @@ static action *const actions[MASTER_STATES][EVENTS] = {
             [EVENT_OVER] = renew, /* what was on its way when the carrier went */
             [EVENT_SSH_DOWN] = ignore,
             [EVENT_LATE] = ignore,
-            [EVENT_CHANGED] = try_at_once,
-            [EVENT_WOKE] = try_at_once,
+            [EVENT_CHANGED] = retry_at_once,
+            [EVENT_WOKE] = retry_at_once,
             [EVENT_STOP] = finish,
         },
     [MASTER_AGAIN] =
@@ -358,8 +258,8 @@ static action *const actions[MASTER_STATES][EVENTS] = {
             [EVENT_OVER] = renew,
             [EVENT_SSH_DOWN] = fail_again,
             [EVENT_LATE] = fail_again,
-            [EVENT_CHANGED] = try_at_once_if_stale,
-            [EVENT_WOKE] = try_at_once,
+            [EVENT_CHANGED] = retry_if_stale,
+            [EVENT_WOKE] = retry_at_once,
             [EVENT_STOP] = finish,
         },
     [MASTER_STOPPING] =
@@ -377,7 +277,7 @@ static action *const actions[MASTER_STATES][EVENTS] = {
         },
 };
 
-static void happen(struct master *m, enum event event, const char *why)
+void connection_happen(struct master *m, enum connection_event event, const char *why)
 {
     log_trace("%s: %s while %s%s%s", m->options->host, event_names[event], state_names[m->state],
               why ? ": " : "", why ? why : "");
@@ -386,7 +286,7 @@ static void happen(struct master *m, enum event event, const char *why)
 
 static void on_limit(void *arg)
 {
-    happen(arg, EVENT_LATE, NULL);
+    connection_happen(arg, EVENT_LATE, NULL);
 }
 
 static void on_network(void *arg, enum netwatch_event event)
@@ -396,122 +296,8 @@ static void on_network(void *arg, enum netwatch_event event)
     if (event == NETWATCH_STIRRED)
         return;
     promote_try(m);
-    happen(arg, event == NETWATCH_WOKE ? EVENT_WOKE : EVENT_CHANGED, NULL);
+    connection_happen(arg, event == NETWATCH_WOKE ? EVENT_WOKE : EVENT_CHANGED, NULL);
 }
-
-/* --- the session's events -------------------------------------------------------------------------- */
-
-static void on_up(void *arg)
-{
-    struct master *m = arg;
-    udp_flows_moved(&m->flows);
-    happen(m, EVENT_UP, NULL);
-}
-
-static void on_down(void *arg, int error)
-{
-    happen(arg, EVENT_DOWN, error ? strerror(error) : NULL);
-}
-
-static void on_moved(void *arg)
-{
-    struct master *m = arg;
-    udp_flows_moved(&m->flows);
-    happen(m, EVENT_MOVED, NULL);
-}
-
-static void on_left(void *arg)
-{
-    happen(arg, EVENT_LEFT, NULL);
-}
-
-static void on_over(void *arg, int error)
-{
-    happen(arg, EVENT_OVER, error ? strerror(error) : NULL);
-}
-
-static void replace(char **text, const char *by)
-{
-    free(*text);
-    *text = by ? xstrndup(by, ADDRESS_MAX) : NULL;
-}
-
-static void note_addresses(struct master *m, const struct message *ack)
-{
-    struct json_iter addresses = json_iter(json_get(ack->body, "addresses"));
-    replace(&m->from, json_get_str(ack->body, "peer"));
-    replace(&m->to, json_next(&addresses) ? json_str(addresses.value) : NULL);
-}
-
-/* It comes again with each new ssh connection: the agent's addresses may be others by now. */
-static void hello_acknowledged(struct master *m, const struct message *ack)
-{
-    bool first = !m->greeted;
-    note_addresses(m, ack);
-    m->greeted = true;
-    m->backoff_ms = BACKOFF_FIRST_MS;
-    promote_learn(m, ack);
-    if (!first)
-        return;
-    remember_save(m);
-    if (!m->wants_quic)
-        forward_listen_all(m);
-}
-
-static void end_by_agent(struct master *m, const struct message *said)
-{
-    const char *reason = json_get_str(said->body, "reason");
-    log_note("%s: the session was ended: %s", m->options->host,
-             reason ? reason : "no reason given");
-    m->exit_status = 1;
-    drop_carrier(m);
-    loop_stop(m->loop, 1);
-}
-
-static void on_message(void *arg, const struct message *msg)
-{
-    struct master *m = arg;
-    bool in_turn = m->greeted || msg->type == MSG_HELLO_ACK || msg->type == MSG_SHUTDOWN;
-    if (!in_turn || m->state == MASTER_STOPPING) {
-        log_trace("%s from the agent is passed over", message_name(msg->type));
-        return;
-    }
-    switch (msg->type) {
-    case MSG_HELLO_ACK: hello_acknowledged(m, msg); break;
-    case MSG_LISTEN_ACK:
-    case MSG_OK:
-    case MSG_ERROR: forward_answered(m, msg); break;
-    case MSG_FORWARD_REQUEST: remote_forward_request(m, msg); break;
-    case MSG_CLOSE_REQUEST: remote_close_request(m, msg); break;
-    case MSG_SHUTDOWN: end_by_agent(m, msg); break;
-    default: log_trace("%s from the agent", message_name(msg->type));
-    }
-}
-
-static void on_stream(void *arg, struct stream *s)
-{
-    struct master *m = arg;
-    if (m->greeted)
-        service_serve(&m->service, s);
-    else
-        stream_reset(s);
-}
-
-static void on_datagram(void *arg, const uint8_t *data, size_t len)
-{
-    struct master *m = arg;
-    udp_flows_datagram(&m->flows, data, len);
-}
-
-static const struct session_events session_events = {.up = on_up,
-                                                     .down = on_down,
-                                                     .failed = on_down,
-                                                     .moved = on_moved,
-                                                     .left = on_left,
-                                                     .over = on_over,
-                                                     .message = on_message,
-                                                     .stream = on_stream,
-                                                     .datagram = on_datagram};
 
 void connection_give_up(struct master *m, const char *why)
 {
@@ -523,55 +309,17 @@ void connection_give_up(struct master *m, const char *why)
 
 /* --- its life ------------------------------------------------------------------------------------------ */
 
-/* An empty list: none is wanted. */
-static void put_udp_ports(struct draft *d, const struct options *o)
-{
-    struct json_node *list = json_put_array(d->out, d->root, "udp_ports");
-    if (o->transport == TRANSPORT_SSH)
-        return;
-    json_put_int(d->out, list, NULL, o->udp_ports.first);
-    json_put_int(d->out, list, NULL, o->udp_ports.last);
-}
-
-static void begin_session(struct master *m)
-{
-    uint8_t id[SESSION_LEN];
-    char hex[2 * PSK_LEN + 1];
-    struct draft hello = draft_of(MSG_HELLO);
-    key_random(id, sizeof id);
-    key_random(m->psk, sizeof m->psk);
-    m->session = session_new(m->loop, SESSION_MASTER, id, &session_events, m);
-    udp_flows_init(&m->flows, m->session, SESSION_MASTER);
-    m->greeted = false;
-    m->wants_quic = m->options->transport == TRANSPORT_QUIC;
-    draft_str(&hello, "version", berth_version());
-    draft_str(&hello, "build", berth_build());
-    hex_encode(hex, id, sizeof id);
-    draft_str(&hello, "session", hex);
-    hex_encode(hex, m->psk, sizeof m->psk);
-    draft_str(&hello, "psk", hex);
-    draft_str(&hello, "host", m->options->host);
-    draft_str(&hello, "takeover", m->takeover);
-    draft_int(&hello, "idle_timeout_secs", (int64_t)(m->options->idle_ms / 1000));
-    draft_bool(&hello, "requests", !m->options->no_remote_requests);
-    draft_bool(&hello, "auto", m->options->automatic);
-    put_udp_ports(&hello, m->options);
-    session_send(m->session, &hello);
-    key_wipe(hex, sizeof hex);
-}
-
 void connection_start(struct master *m)
 {
-    loop_timer_init(m->loop, &m->retry, on_retry, m);
+    retry_init(m);
     loop_timer_init(m->loop, &m->limit, on_limit, m);
-    m->backoff_ms = BACKOFF_FIRST_MS;
     m->watch = netwatch_new(m->loop, on_network, m);
     if (!m->watch)
         log_note("changes of the network cannot be watched (%s): reconnects go by the clock",
                  strerror(errno));
-    begin_session(m);
+    conversation_begin(m);
     promote_init(m);
-    start_ssh(m);
+    retry_start_ssh(m);
 }
 
 void connection_stop(struct master *m, int exit_status)
@@ -580,7 +328,7 @@ void connection_stop(struct master *m, int exit_status)
         return;
     m->exit_status = exit_status;
     loop_timer_del(&m->retry);
-    happen(m, EVENT_STOP, "the master ends");
+    connection_happen(m, EVENT_STOP, "the master ends");
 }
 
 void connection_fini(struct master *m)

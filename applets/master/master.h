@@ -37,7 +37,7 @@ struct master {
     enum master_state state;
     int exit_status;
 
-    /* connection.c */
+    /* connection.h */
     struct ssh *ssh;
     struct session *session;
     uint8_t psk[PSK_LEN];       /* the session's */
@@ -67,7 +67,7 @@ struct master {
     size_t n_closed;
 };
 
-/* --- connection.c: ssh and the session on it -------------------------------------------------- */
+/* --- connection.h: ssh and the session on it -------------------------------------------------- */
 
 void connection_start(struct master *m);
 /* Orderly: listeners closed, Shutdown said; the loop ends within 1 s. */
