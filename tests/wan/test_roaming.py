@@ -3,8 +3,10 @@
 import functools
 import os
 import random
+import signal
 import unittest
 
+from harness import until
 from roam import LEFT_SSH, LONG, LOST, ON_QUIC, ON_SSH, TestCase
 
 STREAMS = 100
@@ -87,6 +89,21 @@ class Roaming(TestCase):
         path.unblock("udp")
         self.session.await_line(ON_QUIC)
         self.assertEqual(self.sshd.connections(mark), 1)
+        self.finish()
+
+    def test_stopped(self):
+        """The master, then the agent, stands still: as a laptop that sleeps, or a host that is frozen."""
+        self.moving()
+        agent, = self.remote.agents()
+        for pid in self.session.pid, agent:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                until(self.stands_still, "end of what was under way")
+                self.pass_time(60 if LONG else 8)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            self.streams.await_all()
+            self.exchange()
         self.finish()
 
     def test_everything(self):
