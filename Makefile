@@ -52,7 +52,7 @@ common := -std=gnu11 -D_GNU_SOURCE -I. -Ibuild $(warnings) -g -fno-omit-frame-po
     -ffile-prefix-map=$(CURDIR)=.
 hardened := -O2 -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections
 static_link := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,text,--gc-sections
-libraries := -lsodium -lbearssl -lyyjson -lngtcp2 -lllhttp -lseccomp
+libraries := -lsodium -lbearssl -lyyjson -lngtcp2 -lllhttp -lseccomp -lsqlite3
 native := -isystem build/vendor/native/include
 
 CC_x86_64 := build/vendor/x86_64/bin/cc

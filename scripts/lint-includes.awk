@@ -7,6 +7,7 @@ BEGIN {
     owner["yyjson.h"] = "core/json.c"
     owner["bearssl.h"] = "net/quic_crypto.c net/quic_crypto_aead.c net/websocket_key.c"
     owner["llhttp.h"] = "net/http.c"
+    owner["sqlite3.h"] = "core/store_sqlite.c"
     owner["seccomp.h"] = "core/seccomp.c"
     may["core"] = "^core/"
     may["net"] = "^(net|core)/"
