@@ -103,8 +103,9 @@ class Strangers(OwnNetwork):
     def measured(self):
         with open(f"/proc/{self.agent}/stat") as file:
             ticks = sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
-        return {"in": self.counted("input"), "out": self.counted("output"), "fds": len(os.listdir(f"/proc/{self.agent}/fd")),
-                "memory": resident(self.agent), "ms": ticks * 1000 // os.sysconf("SC_CLK_TCK"), "drops": self.queue()[1]}
+        return {"in": self.counted("input"), "out": self.counted("output"), "memory": resident(self.agent),
+                "fds": len(os.listdir(f"/proc/{self.agent}/fd")), "ms": ticks * 1000 // os.sysconf("SC_CLK_TCK"),
+                "drops": self.queue()[1]}
 
     def check(self, what, act, answer=0):
         """Does it; at most so many times the bytes that came go out, and nothing stays."""
