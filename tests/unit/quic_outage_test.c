@@ -24,18 +24,22 @@ static void skip(void)
         quic_clock_ahead_ns += first - now;
     quic_conn_wake(ends[0]);
     quic_conn_wake(ends[1]);
-    loop_turn(r.loop, 10);
+    loop_turn(r.loop, 1);
     loop_turn(r.loop, 0);
 }
 
 #define LONG 200 /* seconds: more than a test may take */
 
-static void long_outage(void)
+static bool waits(bool of_both)
 {
-    while ((wait_of(r.a.m) < LONG || wait_of(r.b.m) < LONG) && qrig_turn(&r))
+    return wait_of(r.a.m) >= LONG && (!of_both || wait_of(r.b.m) >= LONG);
+}
+
+static void long_outage(bool of_both)
+{
+    for (int i = 0; i < 1000 && !waits(of_both); i++)
         skip();
-    CHECK(wait_of(r.a.m) >= LONG);
-    CHECK(wait_of(r.b.m) >= LONG);
+    CHECK(waits(of_both));
 }
 
 /* Both windows are full, both probe timers far off: one probe, or a hop, wakes both ends. */
@@ -45,7 +49,7 @@ TEST(quic_outage_probe_after_a_long_outage)
         qrig_bulk(&r, true, 8 << 20);
         QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
         r.relay.cut = true;
-        long_outage();
+        long_outage(true);
         CHECK(quic_silence_ms(r.a.m) > 200000);
         r.a.answers = r.b.answers = 0;
         quic_await_answer(r.a.m);
@@ -66,7 +70,7 @@ TEST(quic_outage_late_ack_is_no_rtt)
     qrig_bulk(&r, true, 8 << 20);
     QRIG_UNTIL(&r, r.a.talks[0]->got >= 1 << 20);
     r.relay.mute = true;
-    long_outage();
+    long_outage(false);
     quic_clock_ahead_ns += 100 * NGTCP2_SECONDS;
     r.relay.mute = false;
     quic_probe(r.b.m);
