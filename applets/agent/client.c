@@ -41,6 +41,7 @@ static void acknowledge(struct client *c)
     draft_str(&d, "version", berth_version());
     draft_str(&d, "build", berth_build());
     draft_int(&d, "udp_port", udp_port(c->agent));
+    draft_bool(&d, "quic", session_has_quic(c->session));
     udp_put_addresses(&d, c->to);
     draft_str(&d, "peer", c->from);
     draft_str(&d, "user", getenv("USER"));
@@ -168,10 +169,13 @@ static void on_up(void *arg)
     agent_count_masters(c->agent);
 }
 
+/* A master that was not told of QUIC's end would look for it for as long as something is open on it. */
 static void on_moved(void *arg)
 {
     struct client *c = arg;
     udp_flows_moved(&c->flows);
+    if (!session_has_quic(c->session))
+        client_greet_again(c);
 }
 
 static void on_datagram(void *arg, const uint8_t *data, size_t len)

@@ -52,13 +52,16 @@ static void note_addresses(struct master *m, const struct message *ack)
     replace(&m->to, json_next(&addresses) ? json_str(addresses.value) : NULL);
 }
 
-/* It comes again with each new ssh connection: the agent's addresses may be others by now. */
+/* It comes again with each new ssh connection, for the agent's addresses may be others by now, and
+ * when the agent has lost QUIC. */
 static void hello_acknowledged(struct master *m, const struct message *ack)
 {
-    bool first = !m->greeted;
+    bool first = !m->greeted, quic = true;
     note_addresses(m, ack);
     m->greeted = true;
     retry_soon(m);
+    if (json_get_bool(ack->body, "quic", &quic) == 1 && !quic)
+        session_quic_is_lost(m->session);
     promote_learn(m, ack);
     if (!first)
         return;

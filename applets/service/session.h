@@ -61,6 +61,9 @@ void session_drop_carrier(struct session *s);
 void session_take_quic(struct session *s, struct mux *quic);
 /* Whether there is one, silent or not. */
 bool session_has_quic(const struct session *s);
+/* The master's: the agent says that it has none. One that is silent ends, with what is open on it; one
+ * that is not does so when it falls silent, unless it answers first: it was younger than that word. */
+void session_quic_is_lost(struct session *s);
 /* The master's: where else to look for the agent while its QUIC connection is silent. */
 void session_set_peers(struct session *s, const struct quic_addr *peers, size_t n);
 /* The master's: its addresses or routes may be others now. `woke`: what lies between may have

@@ -66,6 +66,7 @@ static void answer(struct session_quic *q)
     log_trace("session: quic answers after %llu ms",
               (unsigned long long)(loop_now_ms(s->loop) - q->silent_ms));
     q->alive = true;
+    q->disowned = false;
     note_way(q);
     session_quic_watch(q);
     if (!link_is_up(s->link))
@@ -176,6 +177,8 @@ static void fall_silent(struct session_quic *q, int error)
     if (!s->link_on_quic && link_is_up(s->link))
         session_probe(s);
     take_link_off(s);
+    if (q->disowned)
+        session_quic_free(s);
     session_reconsider(s, error);
 }
 
@@ -265,6 +268,18 @@ void session_take_quic(struct session *s, struct mux *mux)
     if (!link_is_up(s->link) && !link_is_greeting(s->link))
         session_carry_by_quic(s);
     session_reconsider(s, 0);
+}
+
+void session_quic_is_lost(struct session *s)
+{
+    struct session_quic *q = s->quic;
+    if (q && !q->alive) {
+        session_quic_free(s);
+    } else if (q) {
+        q->disowned = true;
+        quic_await_answer(q->mux);
+        session_quic_probe(q);
+    }
 }
 
 void session_set_peers(struct session *s, const struct quic_addr *peers, size_t n)

@@ -13,6 +13,7 @@ struct session_quic {
     struct mux *mux;
     bool alive;              /* it answers */
     uint64_t silent_ms;      /* loop time since when it does not answer */
+    bool disowned;           /* the agent says that it has none, and it has not answered since */
     unsigned hops;           /* since then */
     struct quic_addr peer;   /* where it answered last */
     struct quic_addr source; /* our own address on the way there */

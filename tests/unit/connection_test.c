@@ -85,6 +85,7 @@ static const struct session_events events = {
 static void acknowledge(struct rig *r, uint16_t port, const char *const *addresses)
 {
     struct draft d = draft_of(MSG_HELLO_ACK);
+    draft_bool(&d, "quic", session_has_quic(r->agent));
     draft_int(&d, "udp_port", port ? port : ntohs(r->quic.target.remote.in.sin_port));
     struct json_node *list = json_put_array(d.out, d.root, "addresses");
     for (; *addresses; addresses++)
@@ -283,6 +284,56 @@ TEST(connection_looks_for_quic_again_and_again)
     r.quic.relay.cut = false;
     loop_timer_set(&r.m.promotion.again, 0);
     QRIG_UNTIL(&r.quic, session_way(r.m.session) == SESSION_QUIC);
+    finish(&r);
+}
+
+/* What is open on it would keep the master looking for it for ever. */
+static void lose_quic(bool noticed)
+{
+    struct probe stuck = {0};
+    begin(&r, TRANSPORT_AUTO);
+    carry(&r);
+    acknowledge(&r, 0, nowhere);
+    QRIG_UNTIL(&r.quic, session_way(r.m.session) == SESSION_QUIC && session_has_quic(r.agent));
+    probe_own(&stuck, session_open(r.m.session));
+    stream_write(stuck.s, "one", 3);
+    r.quic.relay.cut = true;
+    session_quic_free(r.agent);
+    if (noticed)
+        QRIG_UNTIL(&r.quic, session_way(r.m.session) == SESSION_SSH);
+    else
+        qrig_idle(&r.quic, 10);
+    r.quic.relay.cut = false;
+    acknowledge(&r, 0, nowhere);
+    QRIG_UNTIL(&r.quic, stuck.errors == 1);
+    loop_timer_set(&r.m.promotion.again, 0);
+    QRIG_UNTIL(&r.quic, session_way(r.m.session) == SESSION_QUIC && session_has_quic(r.agent));
+    probe_fini(&stuck);
+    finish(&r);
+}
+
+TEST(connection_replaces_what_the_agent_has_lost)
+{
+    lose_quic(true);
+}
+
+TEST(connection_replaces_it_when_it_falls_silent)
+{
+    lose_quic(false);
+}
+
+/* The agent said so before it had it. */
+TEST(connection_keeps_what_answers_after_all)
+{
+    begin(&r, TRANSPORT_AUTO);
+    carry(&r);
+    acknowledge(&r, 0, nowhere);
+    QRIG_UNTIL(&r.quic, session_way(r.m.session) == SESSION_QUIC);
+    const struct session_quic *q = r.m.session->quic;
+    session_quic_is_lost(r.m.session);
+    CHECK(q->disowned);
+    QRIG_UNTIL(&r.quic, !q->disowned);
+    CHECK(r.m.session->quic == q && session_way(r.m.session) == SESSION_QUIC);
     finish(&r);
 }
 
