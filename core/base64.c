@@ -20,3 +20,14 @@ int base64_decode(void *dst, const char *text, size_t len)
     return sodium_base642bin(dst, base64_size(text, len), text, len, NULL, NULL, NULL,
                              sodium_base64_VARIANT_ORIGINAL);
 }
+
+size_t base64url_size(size_t len)
+{
+    return len / 4 * 3 + len % 4 * 3 / 4;
+}
+
+int base64url_decode(void *dst, const char *text, size_t len)
+{
+    return sodium_base642bin(dst, base64url_size(len), text, len, NULL, NULL, NULL,
+                             sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}

@@ -21,4 +21,8 @@ size_t base64_size(const char *text, size_t len);
  * or too much, bits behind the last byte that are not zero. */
 int base64_decode(void *dst, const char *text, size_t len);
 
+/* The same in the alphabet for URLs, without padding (section 5). */
+size_t base64url_size(size_t len);
+int base64url_decode(void *dst, const char *text, size_t len);
+
 #endif

@@ -5,7 +5,7 @@
 BEGIN {
     owner["sodium.h"] = "core/key.c core/base64.c net/quic_crypto.c net/quic_crypto_aead.c"
     owner["yyjson.h"] = "core/json.c"
-    owner["bearssl.h"] = "net/quic_crypto.c net/quic_crypto_aead.c net/websocket_key.c"
+    owner["bearssl.h"] = "core/jwt.c net/quic_crypto.c net/quic_crypto_aead.c net/websocket_key.c"
     owner["llhttp.h"] = "net/http.c"
     owner["sqlite3.h"] = "core/store_sqlite.c"
     owner["seccomp.h"] = "core/seccomp.c"
