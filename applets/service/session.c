@@ -177,19 +177,28 @@ static void on_silence(void *arg)
     loop_timer_set(&s->silence, SESSION_SILENCE_MS);
 }
 
+/* A master comes over ssh again when QUIC is silent for it: what an agent opened there now would
+ * hang, though nobody has told it yet. */
+static void go_up(struct session *s)
+{
+    struct session_quic *q = session_quic_alive(s);
+    s->unanswered = 0;
+    if (!s->link_on_quic)
+        loop_timer_set(&s->silence, SESSION_SILENCE_MS);
+    session_probe(s);
+    if (q && s->side == SESSION_AGENT && !s->link_on_quic)
+        session_quic_doubt(q);
+    else
+        session_reconsider(s, 0);
+}
+
 static void on_link(void *arg, struct link *link, enum link_event event)
 {
     struct session *s = arg;
     if (s->over || s->freed)
         return;
     switch (event) {
-    case LINK_UP:
-        s->unanswered = 0;
-        if (!s->link_on_quic)
-            loop_timer_set(&s->silence, SESSION_SILENCE_MS);
-        session_probe(s);
-        session_reconsider(s, 0);
-        break;
+    case LINK_UP: go_up(s); break;
     case LINK_DOWN: lose_carrier(s, link_error(link)); break;
     case LINK_LOST: end(s, ECONNRESET); break;
     }

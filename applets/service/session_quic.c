@@ -182,6 +182,13 @@ static void fall_silent(struct session_quic *q, int error)
     session_reconsider(s, error);
 }
 
+/* If it works after all it is alive again with the answer. */
+void session_quic_doubt(struct session_quic *q)
+{
+    session_quic_probe(q);
+    fall_silent(q, ETIMEDOUT);
+}
+
 /* May free it. */
 static void look(struct session_quic *q)
 {

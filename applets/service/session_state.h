@@ -54,6 +54,8 @@ bool session_carry_by_quic(struct session *s);
 /* The connection, if it is alive; else NULL. */
 struct session_quic *session_quic_alive(const struct session *s);
 void session_quic_probe(struct session_quic *q);
+/* It is silent as far as is known, until it answers. May free the session. */
+void session_quic_doubt(struct session_quic *q);
 /* What is due next is another than it was: its timer follows. */
 void session_quic_watch(struct session_quic *q);
 void session_quic_free(struct session *s);
