@@ -191,9 +191,7 @@ class WithoutUdp(Transport):
         self.assertEqual(self.count(master, "get through"), 1, master.text())
 
 
-class Ends(Transport):
-    """On QUIC, however a side ends: the other notices, and nothing is left."""
-
+class Tunnel(Transport):
     def tunnel(self, *args):
         self.port, self.back = free_port(), free_port()
         master = self.on_quic("-L", f"{self.port}:127.0.0.1:{self.echo.port}",
@@ -207,6 +205,54 @@ class Ends(Transport):
         connection.sendall(b"before")
         self.assertEqual(read_exactly(connection, 6), b"before")
         return connection
+
+
+
+class Changes(Tunnel):
+    """Ssh and UDP come and go; what is open goes on."""
+
+    def lose_ssh(self, master, sshd):
+        sshd.kill_connections()
+        master.await_line(r"^berth: testhost: the ssh connection is gone, going on over quic$")
+        for port in self.port, self.back:
+            self.assertEqual(exchange(port), b"ping")
+        self.check_listings("quic")
+
+    def lose_udp(self, master):
+        self.nft("add rule inet test input meta l4proto udp drop")
+        self.client.sendall(b"during")
+        master.await_line(r"^berth: testhost: network lost, reconnecting$")
+
+    def test_both_go_and_udp_comes_back(self):
+        master, sshd = self.tunnel(), self.sshd
+        self.client = self.opened(self.port)
+        self.lose_ssh(master, sshd)
+        sshd.stop()
+        self.lose_udp(master)
+        self.nft("flush chain inet test input")
+        master.await_line(r"^berth: testhost: back \(quic, \d+ ms\)$")
+        self.assertEqual(read_exactly(self.client, 6), b"during")
+        for port in self.port, self.back:
+            self.assertEqual(exchange(port), b"ping")
+        self.assertEqual(self.count(master, "lost the session"), 0, master.text())
+
+    def test_both_go_and_ssh_comes_back(self):
+        master = self.tunnel()
+        self.client = self.opened(self.port)
+        self.lose_ssh(master, self.sshd)
+        self.lose_udp(master)
+        master.await_line(r"^berth: testhost: back \(ssh, \d+ ms\)$")
+        for port in self.port, self.back:
+            self.assertEqual(exchange(port), b"ping")
+        self.check_listings("ssh")
+        self.nft("flush chain inet test input")
+        master.await_line(r"^berth: testhost: on quic \(\d+ ms\)$")
+        self.assertEqual(read_exactly(self.client, 6), b"during")
+        self.assertEqual(self.count(master, "lost the session"), 0, master.text())
+
+
+class Ends(Tunnel):
+    """On QUIC, however a side ends: the other notices, and nothing is left."""
 
     def check_gone(self, *pids):
         until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "end of the processes")
