@@ -1,27 +1,32 @@
-/* limit.h: how often somebody may: a token bucket for each key (a user, an address), in bounded memory. */
+/* limit.h: how often each of many may do something: a token bucket by name.
+ *
+ * A bucket holds `burst` tokens and regains `per_minute`. The table is bounded: with more names than it
+ * has room for, the one that was silent for longest is forgotten, which loses nothing unless all of
+ * them were busy within the time that a bucket takes to fill. */
 #ifndef CORE_LIMIT_H
 #define CORE_LIMIT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#define LIMIT_RATE_MAX 1000000u
+
 struct limit_rate {
-    uint32_t per_minute; /* 1…1 000 000; how fast the bucket fills */
-    uint32_t burst;      /* 1…1 000 000; how much it holds, and holds at first */
+    uint32_t per_minute, burst; /* 1 to LIMIT_RATE_MAX each */
 };
+
+/* "600:100": a minute, at once. 0, or -1: EINVAL. */
+int limit_parse(const char *text, struct limit_rate *rate);
 
 struct limit;
 
-/* For about so many keys at once, 16 bytes each. A bucket that has filled up again is forgotten; keys for
- * which there is no place left share one bucket, so that nobody gets more by crowding others out. */
-struct limit *limit_new(struct limit_rate rate, size_t keys);
-void limit_free(struct limit *limit);
-
-/* 0: one was taken. Else nothing was, and there is one again in so many milliseconds (1 and up).
- * `now_ms` is of a clock that never runs backwards. */
-uint64_t limit_take(struct limit *limit, const void *key, size_t len, uint64_t now_ms);
-
-/* "600:100", or "600" with a burst of as many; 0, or -1: not of that form, or out of range. */
-int limit_parse(const char *text, size_t len, struct limit_rate *rate);
+/* `names_max` is at least 1. */
+struct limit *limit_new(const struct limit_rate *rate, size_t names_max);
+void limit_free(struct limit *l); /* NULL is fine */
+/* Takes a token: 0; or how many milliseconds it will be until there is one. The clock must not go
+ * back (loop_now_ms()). */
+uint32_t limit_take(struct limit *l, const char *name, uint64_t now_ms);
+/* How many names are known. */
+size_t limit_count(const struct limit *l);
 
 #endif
