@@ -24,14 +24,14 @@ int seccomp_allow_only(const char *const *names, size_t count)
         errno = ENOMEM;
         return -1;
     }
-    int got = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    int got = add_all(filter, names, count);
+    if (!got)
+        got = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     /* What went wrong in the kernel is told as it is, not as ECANCELED. */
     if (!got)
         got = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1);
     if (!got)
         got = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    if (!got)
-        got = add_all(filter, names, count);
     if (!got)
         got = seccomp_load(filter);
     seccomp_release(filter);

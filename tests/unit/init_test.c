@@ -11,13 +11,15 @@
 
 #include "tests/unit/test.h"
 
-static int report[2]; /* what the agents of a test say comes here */
+static int report[2];    /* what the agents of a test say comes here */
+static int first_end[2]; /* and the pid of PID 1 here */
 
 /* Runs it as PID 1 of a namespace of its own, with an agent; its pid out here, or 0 where only
  * root may do that. _exit(), as no sanitizer finds its way in a foreign /proc. */
 static pid_t start_init(const char *test, int (*agent)(char **argv))
 {
     CHECK_INT(pipe(report), 0);
+    CHECK_INT(pipe(first_end), 0);
     int home = fork();
     if (home != 0)
         return home;
@@ -32,7 +34,7 @@ static pid_t start_init(const char *test, int (*agent)(char **argv))
         _exit(init_main(agent, NULL));
     }
     int status;
-    if (write(report[1], &pid, sizeof pid) < 0 || waitpid(pid, &status, 0) < 0)
+    if (write(first_end[1], &pid, sizeof pid) < 0 || waitpid(pid, &status, 0) < 0)
         _exit(98);
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 97);
 }
@@ -42,7 +44,10 @@ static pid_t first_pid(void)
 {
     pid_t pid = 0;
     close(report[1]);
-    return read(report[0], &pid, sizeof pid) == sizeof pid ? pid : 0;
+    close(first_end[1]);
+    ssize_t n = read(first_end[0], &pid, sizeof pid);
+    close(first_end[0]);
+    return n == sizeof pid ? pid : 0;
 }
 
 /* The exit status of init_main(), or 99. */

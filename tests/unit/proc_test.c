@@ -196,8 +196,10 @@ static int in_a_fork(int (*story)(int to_parent), char **told)
     int ends[2];
     CHECK_INT(pipe2(ends, O_CLOEXEC), 0);
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        mark_close_on_exec();
         _exit(story(fcntl(ends[1], F_DUPFD_CLOEXEC, 100)));
+    }
     close(ends[1]);
     *told = read_rest(ends[0]);
     close(ends[0]);
@@ -271,7 +273,7 @@ TEST(proc_without_standard_descriptors)
 {
     char *told;
     CHECK_INT(in_a_fork(story_closed, &told), 0);
-    CHECK(strncmp(told, "/dev/null\n0\n1\n2\n", 16) == 0);
+    CHECK_STR(told, "/dev/null\n0\n1\n2\n");
     free(told);
 }
 
