@@ -21,6 +21,12 @@ int base64_decode(void *dst, const char *text, size_t len)
                              sodium_base64_VARIANT_ORIGINAL);
 }
 
+void base64url_encode(char *text, const void *src, size_t len)
+{
+    sodium_bin2base64(text, BASE64URL_LEN(len) + 1, src, len,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
 size_t base64url_size(size_t len)
 {
     return len / 4 * 3 + len % 4 * 3 / 4;

@@ -22,6 +22,8 @@ size_t base64_size(const char *text, size_t len);
 int base64_decode(void *dst, const char *text, size_t len);
 
 /* The same in the alphabet for URLs, without padding (section 5). */
+#define BASE64URL_LEN(len) (((len)*4 + 2) / 3)
+void base64url_encode(char *text, const void *src, size_t len); /* text[BASE64URL_LEN(len) + 1] */
 size_t base64url_size(size_t len);
 int base64url_decode(void *dst, const char *text, size_t len);
 

@@ -64,3 +64,18 @@ TEST(base64_lengths)
         CHECK(len == 0 || strcmp(pieces, text) == 0);
     }
 }
+
+TEST(base64url_encodes_what_it_decodes)
+{
+    static const unsigned char bytes[] = {0xfb, 0xff, 0xbe, 0x01};
+    unsigned char again[4];
+    char text[BASE64URL_LEN(4) + 1];
+    base64url_encode(text, bytes, 4);
+    CHECK_STR(text, "-_--AQ");
+    CHECK_INT(base64url_decode(again, text, strlen(text)), 0);
+    CHECK(memcmp(again, bytes, 4) == 0);
+    base64url_encode(text, bytes, 3);
+    CHECK_STR(text, "-_--");
+    base64url_encode(text, bytes, 0);
+    CHECK_STR(text, "");
+}

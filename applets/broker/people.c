@@ -1,0 +1,278 @@
+#include "applets/broker/people.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base64.h"
+#include "core/bytes.h"
+#include "core/json.h"
+#include "core/key.h"
+#include "core/mem.h"
+
+#define TOKEN_PREFIX "berth_"
+#define TOKEN_BYTES  32
+#define DAY_S        86400
+
+enum verb { ADD, REMOVE, GRANT, PROVE };
+
+struct people_call {
+    struct store *store;
+    struct store_call *asked;
+    enum verb verb;
+    struct principal who;
+    int64_t expires_s;
+    char token_key[sizeof "token/" + 2 * SHA256_LEN];
+    int error; /* found before anything was asked */
+    struct loop_task task;
+    people_fn *fn;
+    void *arg;
+};
+
+/* ---- how a call ends ---- */
+
+static void release(void *p)
+{
+    free(p);
+}
+
+static void answer(struct people_call *c, int error)
+{
+    people_fn *fn = c->fn;
+    c->asked = NULL;
+    loop_task_del(&c->task);
+    loop_reap(c->store->loop, c, release);
+    fn(c->arg, error, error ? NULL : &c->who);
+}
+
+void people_cancel(struct people_call *c)
+{
+    if (c->asked)
+        store_cancel(c->asked);
+    loop_task_del(&c->task);
+    loop_reap(c->store->loop, c, release);
+}
+
+static void on_error(void *arg)
+{
+    struct people_call *c = arg;
+    answer(c, c->error);
+}
+
+static struct people_call *fail(struct people_call *c, int error)
+{
+    c->error = error;
+    loop_task_post(&c->task);
+    return c;
+}
+
+static struct people_call *begin(struct store *s, enum verb verb, people_fn *fn, void *arg)
+{
+    struct people_call *c = xcalloc(1, sizeof *c);
+    c->store = s;
+    c->verb = verb;
+    c->fn = fn;
+    c->arg = arg;
+    loop_task_init(s->loop, &c->task, on_error, c);
+    return c;
+}
+
+/* ---- records ---- */
+
+static bool take_name(struct people_call *c, const char *name)
+{
+    static const char may[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t len = strlen(name);
+    if (len == 0 || len > PEOPLE_NAME_MAX || strspn(name, may) != len)
+        return false;
+    memcpy(c->who.name, name, len + 1);
+    return true;
+}
+
+static void user_key(const struct people_call *c, char key[static STORE_KEY_MAX])
+{
+    snprintf(key, STORE_KEY_MAX, "user/%s", c->who.name);
+}
+
+static void token_key(struct people_call *c, const char *token)
+{
+    uint8_t hash[SHA256_LEN];
+    char hex[2 * SHA256_LEN + 1];
+    key_sha256(token, strlen(token), hash);
+    hex_encode(hex, hash, sizeof hash);
+    snprintf(c->token_key, sizeof c->token_key, "token/%s", hex);
+}
+
+static void put(struct people_call *c, const char *key, struct json_out *record, store_fn *fn)
+{
+    size_t len;
+    cleanup_free char *text = json_out_text(record, false, &len);
+    struct store_entry entry = {.key = key, .value = text, .len = len};
+    c->asked = store_put(c->store, &entry, fn, c);
+    json_out_free(record);
+}
+
+static bool take_id(struct people_call *c, const struct json_value *record)
+{
+    const char *id = json_get_str(record, "id");
+    if (!id || strlen(id) != PEOPLE_ID_LEN)
+        return false;
+    memcpy(c->who.id, id, PEOPLE_ID_LEN + 1);
+    return true;
+}
+
+/* What the store has told of one key; NULL with *error. A record that is none is not the caller's fault. */
+static struct json *record_of(const struct store_answer *a, int *error)
+{
+    *error = a->error;
+    if (a->error)
+        return NULL;
+    struct json *doc = json_parse(a->entries->value, a->entries->len);
+    if (!doc)
+        *error = EBADMSG;
+    return doc;
+}
+
+/* ---- add ---- */
+
+static void on_done(void *arg, const struct store_answer *a)
+{
+    answer(arg, a->error);
+}
+
+struct people_call *people_add(struct store *s, const char *name, people_fn *fn, void *arg)
+{
+    struct people_call *c = begin(s, ADD, fn, arg);
+    if (!take_name(c, name))
+        return fail(c, EINVAL);
+    uint8_t id[PEOPLE_ID_LEN / 2];
+    char key[STORE_KEY_MAX];
+    key_random(id, sizeof id);
+    hex_encode(c->who.id, id, sizeof id);
+    struct json_out *record = json_out_new();
+    json_put_str(record, json_out_root(record), "id", c->who.id);
+    json_put_int(record, json_out_root(record), "created", time(NULL));
+    user_key(c, key);
+    put(c, key, record, on_done);
+    return c;
+}
+
+/* ---- what begins with finding the user ---- */
+
+/* Who has removed the user meanwhile has done what was asked for. */
+static void on_removed(void *arg, const struct store_answer *a)
+{
+    answer(arg, a->error == EEXIST ? ENOENT : a->error);
+}
+
+static void found(struct people_call *c, uint64_t revision)
+{
+    char key[STORE_KEY_MAX];
+    struct json_out *record;
+    switch (c->verb) {
+    case REMOVE:
+        user_key(c, key);
+        c->asked = store_delete(c->store, key, revision, on_removed, c);
+        return;
+    case GRANT:
+        record = json_out_new();
+        json_put_str(record, json_out_root(record), "user", c->who.name);
+        json_put_str(record, json_out_root(record), "id", c->who.id);
+        json_put_int(record, json_out_root(record), "expires", c->expires_s);
+        put(c, c->token_key, record, on_done);
+        return;
+    case PROVE:
+    case ADD: answer(c, 0); return;
+    }
+}
+
+static void on_user(void *arg, const struct store_answer *a)
+{
+    struct people_call *c = arg;
+    char proven[PEOPLE_ID_LEN + 1];
+    int error;
+    memcpy(proven, c->who.id, sizeof proven);
+    struct json *doc = record_of(a, &error);
+    if (!error && !take_id(c, json_root(doc)))
+        error = EBADMSG;
+    json_free(doc);
+    if (c->verb == PROVE && (error == ENOENT || (!error && strcmp(proven, c->who.id) != 0)))
+        error = EACCES; /* gone, or another one of that name */
+    if (error)
+        answer(c, error);
+    else
+        found(c, a->entries->revision);
+}
+
+static void find_user(struct people_call *c)
+{
+    char key[STORE_KEY_MAX];
+    user_key(c, key);
+    c->asked = store_get(c->store, key, on_user, c);
+}
+
+struct people_call *people_remove(struct store *s, const char *name, people_fn *fn, void *arg)
+{
+    struct people_call *c = begin(s, REMOVE, fn, arg);
+    if (!take_name(c, name))
+        return fail(c, EINVAL);
+    find_user(c);
+    return c;
+}
+
+struct people_call *people_grant(struct store *s, const char *name, unsigned days,
+                                 char token[static PEOPLE_TOKEN_LEN + 1], people_fn *fn, void *arg)
+{
+    struct people_call *c = begin(s, GRANT, fn, arg);
+    uint8_t secret[TOKEN_BYTES];
+    key_random(secret, sizeof secret);
+    memcpy(token, TOKEN_PREFIX, strlen(TOKEN_PREFIX));
+    base64url_encode(token + strlen(TOKEN_PREFIX), secret, sizeof secret);
+    key_wipe(secret, sizeof secret);
+    token_key(c, token);
+    c->expires_s = (int64_t)time(NULL) + (int64_t)days * DAY_S;
+    if (!take_name(c, name) || days == 0 || days > PEOPLE_DAYS_MAX)
+        return fail(c, EINVAL);
+    find_user(c);
+    return c;
+}
+
+/* ---- a token ---- */
+
+static int take_token(struct people_call *c, const struct json_value *record)
+{
+    const char *name = json_get_str(record, "user");
+    if (!name || !take_name(c, name) || !take_id(c, record) ||
+        json_get_int(record, "expires", &c->expires_s) != 1)
+        return EBADMSG;
+    return time(NULL) < c->expires_s ? 0 : EACCES;
+}
+
+static void on_token(void *arg, const struct store_answer *a)
+{
+    struct people_call *c = arg;
+    int error;
+    struct json *doc = record_of(a, &error);
+    if (error == ENOENT)
+        error = EACCES;
+    if (!error)
+        error = take_token(c, json_root(doc));
+    json_free(doc);
+    if (error)
+        answer(c, error);
+    else
+        find_user(c);
+}
+
+struct people_call *people_by_token(struct store *s, const char *token, people_fn *fn, void *arg)
+{
+    struct people_call *c = begin(s, PROVE, fn, arg);
+    if (strlen(token) != PEOPLE_TOKEN_LEN ||
+        strncmp(token, TOKEN_PREFIX, strlen(TOKEN_PREFIX)) != 0)
+        return fail(c, EACCES);
+    token_key(c, token);
+    c->asked = store_get(s, c->token_key, on_token, c);
+    return c;
+}
