@@ -222,18 +222,24 @@ struct people_call *people_remove(struct store *s, const char *name, people_fn *
     return c;
 }
 
-struct people_call *people_grant(struct store *s, const char *name, unsigned days,
-                                 char token[static PEOPLE_TOKEN_LEN + 1], people_fn *fn, void *arg)
+void people_new_token(char token[static PEOPLE_TOKEN_LEN + 1])
+{
+    uint8_t secret[TOKEN_BYTES];
+    char text[BASE64URL_LEN(TOKEN_BYTES) + 1];
+    key_random(secret, sizeof secret);
+    base64url_encode(text, secret, sizeof secret);
+    snprintf(token, PEOPLE_TOKEN_LEN + 1, TOKEN_PREFIX "%s", text);
+    key_wipe(secret, sizeof secret);
+    key_wipe(text, sizeof text);
+}
+
+struct people_call *people_grant(struct store *s, const char *name,
+                                 const struct people_grant *grant, people_fn *fn, void *arg)
 {
     struct people_call *c = begin(s, GRANT, fn, arg);
-    uint8_t secret[TOKEN_BYTES];
-    key_random(secret, sizeof secret);
-    memcpy(token, TOKEN_PREFIX, strlen(TOKEN_PREFIX));
-    base64url_encode(token + strlen(TOKEN_PREFIX), secret, sizeof secret);
-    key_wipe(secret, sizeof secret);
-    token_key(c, token);
-    c->expires_s = (int64_t)time(NULL) + (int64_t)days * DAY_S;
-    if (!take_name(c, name) || days == 0 || days > PEOPLE_DAYS_MAX)
+    token_key(c, grant->token);
+    c->expires_s = (int64_t)time(NULL) + (int64_t)grant->days * DAY_S;
+    if (!take_name(c, name) || grant->days == 0 || grant->days > PEOPLE_DAYS_MAX)
         return fail(c, EINVAL);
     find_user(c);
     return c;

@@ -31,10 +31,14 @@ void people_cancel(struct people_call *call);
 struct people_call *people_add(struct store *s, const char *name, people_fn *fn, void *arg);
 /* Their tokens prove nothing any more. */
 struct people_call *people_remove(struct store *s, const char *name, people_fn *fn, void *arg);
-/* A new token for a user, good for `days` (1…PEOPLE_DAYS_MAX), into `token` at once; it proves something
- * from fn() on. */
-struct people_call *people_grant(struct store *s, const char *name, unsigned days,
-                                 char token[static PEOPLE_TOKEN_LEN + 1], people_fn *fn, void *arg);
+/* A token that nobody has had before, and that proves nothing yet. */
+void people_new_token(char token[static PEOPLE_TOKEN_LEN + 1]);
+struct people_grant {
+    const char *token; /* such a one */
+    unsigned days;     /* 1…PEOPLE_DAYS_MAX, from now */
+};
+struct people_call *people_grant(struct store *s, const char *name,
+                                 const struct people_grant *grant, people_fn *fn, void *arg);
 struct people_call *people_by_token(struct store *s, const char *token, people_fn *fn, void *arg);
 
 #endif

@@ -77,7 +77,8 @@ static int drop(struct rig *r, const char *name)
 
 static int grant(struct rig *r, const char *name, unsigned days, char *token)
 {
-    people_grant(r->store, name, days, token, on_answer, r);
+    people_new_token(token);
+    people_grant(r->store, name, &(struct people_grant){token, days}, on_answer, r);
     return answered(r);
 }
 
