@@ -1,4 +1,4 @@
-/* message_types.h: the one table of the messages' types: PROTOCOLS, sections 1, 2, 4 and 5. */
+/* message_types.h: the one table of the messages' types: PROTOCOLS, sections 1, 2 and 4 to 6. */
 #ifndef CORE_MESSAGE_TYPES_H
 #define CORE_MESSAGE_TYPES_H
 
@@ -59,7 +59,10 @@
     X(STOP, "Stop")                                                                                \
     X(FORWARD, "Forward")                                                                          \
     X(CLOSE, "Close")                                                                              \
-    X(ATTACH, "Attach")
+    X(ATTACH, "Attach")                                                                            \
+    X(CHALLENGE, "Challenge")                                                                      \
+    X(JOIN, "Join")                                                                                \
+    X(JOINED, "Joined")
 
 enum message_type {
 #define MESSAGE_ENUM(id, name) MSG_##id,

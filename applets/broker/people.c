@@ -6,9 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "applets/broker/record.h"
 #include "core/base64.h"
 #include "core/bytes.h"
-#include "core/json.h"
 #include "core/key.h"
 #include "core/mem.h"
 
@@ -81,13 +81,18 @@ static struct people_call *begin(struct store *s, enum verb verb, people_fn *fn,
 
 /* ---- records ---- */
 
-static bool take_name(struct people_call *c, const char *name)
+bool people_is_name(const char *name)
 {
     static const char may[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t len = strlen(name);
-    if (len == 0 || len > PEOPLE_NAME_MAX || strspn(name, may) != len)
+    return len > 0 && len <= PEOPLE_NAME_MAX && strspn(name, may) == len;
+}
+
+static bool take_name(struct people_call *c, const char *name)
+{
+    if (!people_is_name(name))
         return false;
-    memcpy(c->who.name, name, len + 1);
+    memcpy(c->who.name, name, strlen(name) + 1);
     return true;
 }
 
@@ -105,34 +110,10 @@ static void token_key(struct people_call *c, const char *token)
     snprintf(c->token_key, sizeof c->token_key, "token/%s", hex);
 }
 
-static void put(struct people_call *c, const char *key, struct json_out *record, store_fn *fn)
-{
-    size_t len;
-    cleanup_free char *text = json_out_text(record, false, &len);
-    struct store_entry entry = {.key = key, .value = text, .len = len};
-    c->asked = store_put(c->store, &entry, fn, c);
-    json_out_free(record);
-}
-
 static bool take_id(struct people_call *c, const struct json_value *record)
 {
-    const char *id = json_get_str(record, "id");
-    if (!id || strlen(id) != PEOPLE_ID_LEN)
-        return false;
-    memcpy(c->who.id, id, PEOPLE_ID_LEN + 1);
-    return true;
-}
-
-/* What the store has told of one key; NULL with *error. A record that is none is not the caller's fault. */
-static struct json *record_of(const struct store_answer *a, int *error)
-{
-    *error = a->error;
-    if (a->error)
-        return NULL;
-    struct json *doc = json_parse(a->entries->value, a->entries->len);
-    if (!doc)
-        *error = EBADMSG;
-    return doc;
+    return record_text(record, "id", c->who.id, sizeof c->who.id) &&
+           strlen(c->who.id) == PEOPLE_ID_LEN;
 }
 
 /* ---- add ---- */
@@ -155,7 +136,7 @@ struct people_call *people_add(struct store *s, const char *name, people_fn *fn,
     json_put_str(record, json_out_root(record), "id", c->who.id);
     json_put_int(record, json_out_root(record), "created", time(NULL));
     user_key(c, key);
-    put(c, key, record, on_done);
+    c->asked = record_put(s, &(struct store_entry){.key = key}, record, on_done, c);
     return c;
 }
 
@@ -181,7 +162,8 @@ static void found(struct people_call *c, uint64_t revision)
         json_put_str(record, json_out_root(record), "user", c->who.name);
         json_put_str(record, json_out_root(record), "id", c->who.id);
         json_put_int(record, json_out_root(record), "expires", c->expires_s);
-        put(c, c->token_key, record, on_done);
+        c->asked =
+            record_put(c->store, &(struct store_entry){.key = c->token_key}, record, on_done, c);
         return;
     case PROVE:
     case ADD: answer(c, 0); return;

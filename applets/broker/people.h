@@ -6,6 +6,7 @@
 #ifndef BROKER_PEOPLE_H
 #define BROKER_PEOPLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/store.h"
@@ -19,6 +20,9 @@ struct principal {
     char id[PEOPLE_ID_LEN + 1];
     char name[PEOPLE_NAME_MAX + 1];
 };
+
+/* Whether a user, or what one owns, can have that name. */
+bool people_is_name(const char *name);
 
 /* A call that is under way. Once, from the loop, unless it is cancelled: 0 and `who`, or an errno:
  * EINVAL: no such name can be; ENOENT: no such user; EEXIST; EACCES: a token that proves nothing: unknown,

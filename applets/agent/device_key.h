@@ -1,0 +1,18 @@
+/* device_key.h: the key by which this machine's agent of this user is known to brokers. */
+#ifndef AGENT_DEVICE_KEY_H
+#define AGENT_DEVICE_KEY_H
+
+#include "core/key.h"
+
+#define DEVICE_ID_TEXT 33 /* 32 hex digits and a NUL */
+
+struct device_key {
+    uint8_t public[KEY_PUBLIC_LEN], secret[KEY_SECRET_LEN];
+    char id[DEVICE_ID_TEXT]; /* made of the public one, as the broker makes it */
+};
+
+/* From ~/.config/berth/device-MACHINE.key, which is made if it is not there; MACHINE keeps machines apart that
+ * share a home. 0, or -1 with a line in *why (heap). */
+int device_key_load(struct device_key *key, char **why);
+
+#endif
