@@ -137,7 +137,7 @@ def aims(rounds, ways):
         wanted += [("bulk, 1 stream / the best QUIC peer", "bulk", quic_peers, "≥ 1.5"),
                    (f"{STREAMS} streams / the best QUIC peer", "bulk8", quic_peers, "≥ 1.5"),
                    ("echo p99 / the best QUIC peer", "p99", quic_peers, "")]
-    rows = [[name, *(f"{ratio(rounds, loss, row, others):.2f}" for loss in LOSSES), aim]
+    rows = [[name, *(f"{ratio(rounds, loss, row, others):.2f}".replace("inf", "∞") for loss in LOSSES), aim]
             for name, row, others, aim in wanted]
     return lines_of([*(f"{loss} loss" for loss in LOSSES), "aim"], rows)
 
