@@ -78,14 +78,14 @@ static void grow(struct registry *r)
 
 static struct principal_row *row_for(struct registry *r, const char *id)
 {
-    struct principal_row **at = place_of(r, id);
-    if (*at)
-        return *at;
+    struct principal_row **at = place_of(r, id), *row = *at;
+    if (row)
+        return row;
     if (r->row_count == r->slot_count) {
         grow(r);
         at = place_of(r, id);
     }
-    struct principal_row *row = xcalloc(1, sizeof *row);
+    row = xcalloc(1, sizeof *row);
     memcpy(row->id, id, sizeof row->id);
     *at = row;
     r->row_count++;
