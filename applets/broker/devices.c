@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "applets/broker/errand.h"
 #include "applets/broker/record.h"
 #include "core/bytes.h"
 #include "core/mem.h"
@@ -18,61 +19,47 @@ static const char code_letters[] = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 #define KEY_ROOM     (sizeof "agent//" + PEOPLE_ID_LEN + DEVICE_NAME_MAX)
 
 struct device_call {
-    struct store *store;
-    struct store_call *asked;
+    struct errand errand;
     struct device device;
     struct device before; /* what device/ID said, if it was there */
     uint64_t revision;    /* of that; 0: it was not */
     char code_key[sizeof "code/" + 2 * SHA256_LEN];
-    int error; /* found before anything was asked */
-    struct loop_task task;
     device_fn *fn;
     void *arg;
 };
 
 /* ---- how a call ends ---- */
 
-static void release(void *p)
-{
-    free(p);
-}
-
 static void answer(struct device_call *c, int error)
 {
     device_fn *fn = c->fn;
-    loop_task_del(&c->task);
-    loop_reap(c->store->loop, c, release);
+    errand_end(&c->errand);
     fn(c->arg, error, error ? NULL : &c->device);
 }
 
 void device_cancel(struct device_call *c)
 {
-    if (c->asked)
-        store_cancel(c->asked);
-    loop_task_del(&c->task);
-    loop_reap(c->store->loop, c, release);
+    errand_cancel(&c->errand);
 }
 
 static void on_error(void *arg)
 {
     struct device_call *c = arg;
-    answer(c, c->error);
+    answer(c, c->errand.error);
 }
 
 static struct device_call *fail(struct device_call *c, int error)
 {
-    c->error = error;
-    loop_task_post(&c->task);
+    errand_fail(&c->errand, error);
     return c;
 }
 
 static struct device_call *begin(struct store *s, device_fn *fn, void *arg)
 {
     struct device_call *c = xcalloc(1, sizeof *c);
-    c->store = s;
     c->fn = fn;
     c->arg = arg;
-    loop_task_init(s->loop, &c->task, on_error, c);
+    errand_begin(&c->errand, s, on_error);
     return c;
 }
 
@@ -95,7 +82,7 @@ static void device_key(const struct device *d, char key[static KEY_ROOM])
 
 static void get(struct device_call *c, const char *key, store_fn *fn)
 {
-    c->asked = store_get(c->store, key, fn, c);
+    c->errand.asked = store_get(c->errand.store, key, fn, c);
 }
 
 static struct json_out *record_of_owner(const struct principal *owner)
@@ -162,7 +149,8 @@ struct device_call *device_offer(struct store *s, const struct principal *owner,
         return fail(c, EINVAL);
     struct json_out *record = record_of_owner(owner);
     json_put_int(record, json_out_root(record), "expires", (int64_t)time(NULL) + CODE_S);
-    c->asked = record_put(c->store, &(struct store_entry){.key = c->code_key}, record, on_done, c);
+    c->errand.asked =
+        record_put(c->errand.store, &(struct store_entry){.key = c->code_key}, record, on_done, c);
     return c;
 }
 
@@ -188,7 +176,7 @@ static void on_enrolled(void *arg, const struct store_answer *a)
         return;
     }
     agent_key(&c->before, key);
-    c->asked = store_delete(c->store, key, STORE_ANY, on_old_name, c);
+    c->errand.asked = store_delete(c->errand.store, key, STORE_ANY, on_old_name, c);
 }
 
 static void say_which(struct device_call *c)
@@ -197,8 +185,9 @@ static void say_which(struct device_call *c)
     struct json_out *record = record_of_owner(&c->device.owner);
     json_put_str(record, json_out_root(record), "name", c->device.name);
     device_key(&c->device, key);
-    c->asked = record_put(c->store, &(struct store_entry){.key = key, .revision = c->revision},
-                          record, on_enrolled, c);
+    c->errand.asked =
+        record_put(c->errand.store, &(struct store_entry){.key = key, .revision = c->revision},
+                   record, on_enrolled, c);
 }
 
 static void on_same_name(void *arg, const struct store_answer *a)
@@ -239,7 +228,8 @@ static void take_the_name(struct device_call *c)
     json_put_str(record, json_out_root(record), "key", hex);
     json_put_int(record, json_out_root(record), "created", c->device.created_s);
     agent_key(&c->device, key);
-    c->asked = record_put(c->store, &(struct store_entry){.key = key}, record, on_name, c);
+    c->errand.asked =
+        record_put(c->errand.store, &(struct store_entry){.key = key}, record, on_name, c);
 }
 
 /* The key is somebody's: another user's, if that device answers to it. */
@@ -312,7 +302,8 @@ static void on_code(void *arg, const struct store_answer *a)
     if (error)
         answer(c, error);
     else
-        c->asked = store_delete(c->store, c->code_key, a->entries->revision, on_used, c);
+        c->errand.asked =
+            store_delete(c->errand.store, c->code_key, a->entries->revision, on_used, c);
 }
 
 struct device_call *device_enrol(struct store *s, const struct enrolment *e, device_fn *fn,
@@ -400,7 +391,7 @@ static void on_to_revoke(void *arg, const struct store_answer *a)
         return;
     }
     agent_key(&c->device, key);
-    c->asked = store_delete(c->store, key, a->entries->revision, on_revoked, c);
+    c->errand.asked = store_delete(c->errand.store, key, a->entries->revision, on_revoked, c);
 }
 
 struct device_call *device_revoke(struct store *s, const struct principal *owner, const char *name,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "applets/broker/errand.h"
 #include "applets/broker/record.h"
 #include "core/base64.h"
 #include "core/bytes.h"
@@ -19,63 +20,48 @@
 enum verb { ADD, REMOVE, GRANT, PROVE };
 
 struct people_call {
-    struct store *store;
-    struct store_call *asked;
+    struct errand errand;
     enum verb verb;
     struct principal who;
     int64_t expires_s;
     char token_key[sizeof "token/" + 2 * SHA256_LEN];
-    int error; /* found before anything was asked */
-    struct loop_task task;
     people_fn *fn;
     void *arg;
 };
 
 /* ---- how a call ends ---- */
 
-static void release(void *p)
-{
-    free(p);
-}
-
 static void answer(struct people_call *c, int error)
 {
     people_fn *fn = c->fn;
-    c->asked = NULL;
-    loop_task_del(&c->task);
-    loop_reap(c->store->loop, c, release);
+    errand_end(&c->errand);
     fn(c->arg, error, error ? NULL : &c->who);
 }
 
 void people_cancel(struct people_call *c)
 {
-    if (c->asked)
-        store_cancel(c->asked);
-    loop_task_del(&c->task);
-    loop_reap(c->store->loop, c, release);
+    errand_cancel(&c->errand);
 }
 
 static void on_error(void *arg)
 {
     struct people_call *c = arg;
-    answer(c, c->error);
+    answer(c, c->errand.error);
 }
 
 static struct people_call *fail(struct people_call *c, int error)
 {
-    c->error = error;
-    loop_task_post(&c->task);
+    errand_fail(&c->errand, error);
     return c;
 }
 
 static struct people_call *begin(struct store *s, enum verb verb, people_fn *fn, void *arg)
 {
     struct people_call *c = xcalloc(1, sizeof *c);
-    c->store = s;
     c->verb = verb;
     c->fn = fn;
     c->arg = arg;
-    loop_task_init(s->loop, &c->task, on_error, c);
+    errand_begin(&c->errand, s, on_error);
     return c;
 }
 
@@ -136,7 +122,7 @@ struct people_call *people_add(struct store *s, const char *name, people_fn *fn,
     json_put_str(record, json_out_root(record), "id", c->who.id);
     json_put_int(record, json_out_root(record), "created", time(NULL));
     user_key(c, key);
-    c->asked = record_put(s, &(struct store_entry){.key = key}, record, on_done, c);
+    c->errand.asked = record_put(s, &(struct store_entry){.key = key}, record, on_done, c);
     return c;
 }
 
@@ -155,15 +141,15 @@ static void found(struct people_call *c, uint64_t revision)
     switch (c->verb) {
     case REMOVE:
         user_key(c, key);
-        c->asked = store_delete(c->store, key, revision, on_removed, c);
+        c->errand.asked = store_delete(c->errand.store, key, revision, on_removed, c);
         return;
     case GRANT:
         record = json_out_new();
         json_put_str(record, json_out_root(record), "user", c->who.name);
         json_put_str(record, json_out_root(record), "id", c->who.id);
         json_put_int(record, json_out_root(record), "expires", c->expires_s);
-        c->asked =
-            record_put(c->store, &(struct store_entry){.key = c->token_key}, record, on_done, c);
+        c->errand.asked = record_put(c->errand.store, &(struct store_entry){.key = c->token_key},
+                                     record, on_done, c);
         return;
     case PROVE:
     case ADD: answer(c, 0); return;
@@ -192,7 +178,7 @@ static void find_user(struct people_call *c)
 {
     char key[STORE_KEY_MAX];
     user_key(c, key);
-    c->asked = store_get(c->store, key, on_user, c);
+    c->errand.asked = store_get(c->errand.store, key, on_user, c);
 }
 
 struct people_call *people_remove(struct store *s, const char *name, people_fn *fn, void *arg)
@@ -261,6 +247,6 @@ struct people_call *people_by_token(struct store *s, const char *token, people_f
         strncmp(token, TOKEN_PREFIX, strlen(TOKEN_PREFIX)) != 0)
         return fail(c, EACCES);
     token_key(c, token);
-    c->asked = store_get(s, c->token_key, on_token, c);
+    c->errand.asked = store_get(s, c->token_key, on_token, c);
     return c;
 }
