@@ -9,7 +9,6 @@
 #include "core/mem.h"
 #include "core/paths.h"
 
-#define ID_BYTES      ((DEVICE_ID_TEXT - 1) / 2)
 #define MACHINE_BYTES 4
 
 /* What tells this machine from others: a few digits of it are enough, and say nothing of it. */
@@ -31,10 +30,8 @@ static char *file_name(void)
 
 static void complete(struct device_key *key)
 {
-    uint8_t hash[SHA256_LEN];
     memcpy(key->public, key->secret + KEY_SECRET_LEN - KEY_PUBLIC_LEN, KEY_PUBLIC_LEN);
-    key_sha256(key->public, sizeof key->public, hash);
-    hex_encode(key->id, hash, ID_BYTES);
+    join_device_id(key->id, key->public);
 }
 
 static int make(struct device_key *key, const char *path, char **why)

@@ -2,13 +2,11 @@
 #ifndef AGENT_DEVICE_KEY_H
 #define AGENT_DEVICE_KEY_H
 
-#include "core/key.h"
-
-#define DEVICE_ID_TEXT 33 /* 32 hex digits and a NUL */
+#include "applets/service/join_proof.h"
 
 struct device_key {
     uint8_t public[KEY_PUBLIC_LEN], secret[KEY_SECRET_LEN];
-    char id[DEVICE_ID_TEXT]; /* made of the public one, as the broker makes it */
+    char id[JOIN_DEVICE_LEN + 1];
 };
 
 /* From ~/.config/berth/device-MACHINE.key, which is made if it is not there; MACHINE keeps machines apart that

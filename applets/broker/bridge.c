@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "applets/service/join_proof.h"
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/mem.h"

@@ -315,9 +315,7 @@ struct device_call *device_enrol(struct store *s, const struct enrolment *e, dev
         return fail(c, EINVAL);
     if (code_key(c, e->code) < 0)
         return fail(c, EACCES);
-    uint8_t hash[SHA256_LEN];
-    key_sha256(e->key, sizeof d->key, hash);
-    hex_encode(d->id, hash, DEVICE_ID_LEN / 2);
+    join_device_id(d->id, e->key);
     memcpy(d->name, e->name, strlen(e->name) + 1);
     memcpy(d->key, e->key, sizeof d->key);
     d->created_s = time(NULL);
@@ -360,9 +358,9 @@ struct device_call *device_find(struct store *s, const char *id, device_fn *fn, 
 {
     struct device_call *c = begin(s, fn, arg);
     char key[KEY_ROOM];
-    if (strlen(id) != DEVICE_ID_LEN || strspn(id, "0123456789abcdef") != DEVICE_ID_LEN)
+    if (strlen(id) != JOIN_DEVICE_LEN || strspn(id, "0123456789abcdef") != JOIN_DEVICE_LEN)
         return fail(c, ENOENT);
-    memcpy(c->device.id, id, DEVICE_ID_LEN + 1);
+    memcpy(c->device.id, id, JOIN_DEVICE_LEN + 1);
     device_key(&c->device, key);
     get(c, key, on_device);
     return c;

@@ -9,16 +9,16 @@
 #include <stdint.h>
 
 #include "applets/broker/people.h"
+#include "applets/service/join_proof.h"
 #include "core/key.h"
 #include "core/store.h"
 
-#define DEVICE_ID_LEN   32 /* hex digits */
 #define DEVICE_NAME_MAX 64 /* as a user's name */
 #define CODE_LEN        9  /* XXXX-XXXX */
 #define CODE_S          600
 
 struct device {
-    char id[DEVICE_ID_LEN + 1];
+    char id[JOIN_DEVICE_LEN + 1];
     char name[DEVICE_NAME_MAX + 1];
     uint8_t key[KEY_PUBLIC_LEN];
     struct principal owner;

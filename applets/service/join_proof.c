@@ -1,8 +1,17 @@
 #include "applets/service/join_proof.h"
 
 #include "core/buf.h"
+#include "core/bytes.h"
 
 #define CONTEXT "berth-bridge-v1"
+
+void join_device_id(char id[static JOIN_DEVICE_LEN + 1],
+                    const uint8_t public[static KEY_PUBLIC_LEN])
+{
+    uint8_t hash[SHA256_LEN];
+    key_sha256(public, KEY_PUBLIC_LEN, hash);
+    hex_encode(id, hash, JOIN_DEVICE_LEN / 2);
+}
 
 static struct buf text_of(const struct join_proof *p)
 {

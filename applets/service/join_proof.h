@@ -11,13 +11,18 @@
 
 #include "core/key.h"
 
-#define JOIN_NONCE_LEN 32
-#define JOIN_URL_MAX   512u
+#define JOIN_NONCE_LEN  32
+#define JOIN_URL_MAX    512u
+#define JOIN_DEVICE_LEN 32 /* hex digits of a device's id */
+
+/* A device's id, which is made of its key: both ends make it. */
+void join_device_id(char id[static JOIN_DEVICE_LEN + 1],
+                    const uint8_t public[static KEY_PUBLIC_LEN]);
 
 struct join_proof {
     const uint8_t *nonce; /* [JOIN_NONCE_LEN] */
     const char *url;      /* at most JOIN_URL_MAX bytes */
-    const char *device;   /* 32 hex digits */
+    const char *device;   /* its id */
 };
 
 void join_sign(uint8_t signature[static KEY_SIGNATURE_LEN], const struct join_proof *p,

@@ -196,7 +196,7 @@ TEST(devices_one_key_is_one_device)
     struct rig r;
     rig_init(&r);
     CHECK_INT(join(&r, &ann, "laptop", 0), 0);
-    char id[DEVICE_ID_LEN + 1];
+    char id[JOIN_DEVICE_LEN + 1];
     memcpy(id, r.device.id, sizeof id);
     CHECK_INT(join(&r, &bob, "stolen", 0), EADDRINUSE);
     CHECK_INT(find(&r, id), 0);
@@ -216,7 +216,7 @@ TEST(devices_are_revoked)
     struct rig r;
     rig_init(&r);
     CHECK_INT(join(&r, &ann, "laptop", 0), 0);
-    char id[DEVICE_ID_LEN + 1];
+    char id[JOIN_DEVICE_LEN + 1];
     memcpy(id, r.device.id, sizeof id);
     CHECK_INT(end(&r, &bob, "laptop"), ENOENT);
     CHECK_INT(end(&r, &ann, "other"), ENOENT);
