@@ -147,6 +147,12 @@ class Nat(End):
         host.nft(NAT_RULES.format(device=device))
         self.rebind()
 
+    def renumber(self):
+        """Also forgets what it translates, at once: the kernel drops what went by the old addresses too, but
+        when it finds the time, and until then packets still leave by them."""
+        super().renumber()
+        self.system("conntrack", "-F")
+
     def rebind(self, keep=False):
         """Forgets what it translates: a flow of UDP that goes on gets another port; TCP breaks. From now on
         ports are chosen by chance, or `keep` their numbers."""
