@@ -8,6 +8,7 @@ int master_main(char **argv);
 int agent_main(char **argv);
 int guest_agent_main(char **argv);
 int guest_main(char **argv);
+int broker_main(char **argv);
 int list_main(char **argv);
 int stop_main(char **argv);
 int forward_main(char **argv);
@@ -20,6 +21,7 @@ int doctor_main(char **argv);
     X(agent, "agent", "a user's own daemon on a host; master starts it over ssh")                  \
     X(guest_agent, "guest-agent", "the agent inside a VM or container, over vsock alone")          \
     X(guest, "guest", "commands, files and a shell inside a VM or container, from its host")       \
+    X(broker, "broker", "routes each user's commands to that user's own joined agent")             \
     X(list, "list", "sessions and forwards that are yours here")                                   \
     X(stop, "stop", "end a session, or all of them")                                               \
     X(forward, "forward", "on the remote side: have the master listen on a port")                  \

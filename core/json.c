@@ -262,6 +262,11 @@ void json_put_bool(struct json_out *out, struct json_node *to, const char *key, 
     put(out, to, key, yyjson_mut_bool(draft_doc(out), b));
 }
 
+void json_put_null(struct json_out *out, struct json_node *to, const char *key)
+{
+    put(out, to, key, yyjson_mut_null(draft_doc(out)));
+}
+
 void json_put_copy(struct json_out *out, struct json_node *to, const char *key,
                    const struct json_value *v)
 {

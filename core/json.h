@@ -63,6 +63,7 @@ void json_put_int(struct json_out *out, struct json_node *to, const char *key, i
 /* What is not finite becomes null: JSON has no such numbers. */
 void json_put_real(struct json_out *out, struct json_node *to, const char *key, double n);
 void json_put_bool(struct json_out *out, struct json_node *to, const char *key, bool b);
+void json_put_null(struct json_out *out, struct json_node *to, const char *key);
 /* A deep copy of a value that was read. */
 void json_put_copy(struct json_out *out, struct json_node *to, const char *key,
                    const struct json_value *v);

@@ -62,7 +62,13 @@
     X(ATTACH, "Attach")                                                                            \
     X(CHALLENGE, "Challenge")                                                                      \
     X(JOIN, "Join")                                                                                \
-    X(JOINED, "Joined")
+    X(JOINED, "Joined")                                                                            \
+    X(USER_ADD, "UserAdd")                                                                         \
+    X(USER_REMOVE, "UserRemove")                                                                   \
+    X(USER_LIST, "UserList")                                                                       \
+    X(USERS, "Users")                                                                              \
+    X(TOKEN_NEW, "TokenNew")                                                                       \
+    X(TOKEN, "Token")
 
 enum message_type {
 #define MESSAGE_ENUM(id, name) MSG_##id,

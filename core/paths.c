@@ -44,6 +44,15 @@ char *path_config(const char *name)
     return xasprintf("%s/.config/berth/%s", home, name);
 }
 
+char *path_state(void)
+{
+    const char *state = env_path("XDG_STATE_HOME");
+    if (state)
+        return xasprintf("%s/berth", state);
+    cleanup_free char *home = path_home();
+    return xasprintf("%s/.local/state/berth", home);
+}
+
 char *path_self(void)
 {
     static const char link[] = "/proc/self/exe";

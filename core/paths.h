@@ -9,6 +9,7 @@
 char *path_home(void);               /* $HOME, else the password file's */
 char *path_cache(const char *name);  /* ~/.cache/berth/NAME */
 char *path_config(const char *name); /* ${XDG_CONFIG_HOME:-~/.config}/berth/NAME */
+char *path_state(void);              /* ${XDG_STATE_HOME:-~/.local/state}/berth */
 char *path_self(void);               /* this program's own file */
 
 /* The agent's control socket: 0 is /tmp/berth-$UID.sock, 1 is $HOME/.berth.sock. */

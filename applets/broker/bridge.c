@@ -23,6 +23,7 @@ struct bridge {
     uint8_t signature[KEY_SIGNATURE_LEN];
     struct device_call *finding;
     struct json *metadata;
+    char *user; /* whose it said to be; NULL: nothing of that */
     int64_t since_s;
     bool joined, freed;
 };
@@ -39,6 +40,7 @@ static void release(void *p)
     struct bridge *b = p;
     frame_reader_fini(&b->frames);
     json_free(b->metadata);
+    free(b->user);
     free(b);
 }
 
@@ -121,6 +123,10 @@ static void on_device(void *arg, int error, const struct device *device)
         refuse(b, ERR_PERMISSION_DENIED, "not a device that this broker knows");
         return;
     }
+    if (b->user && strcmp(b->user, device->owner.name) != 0) {
+        refuse(b, ERR_PERMISSION_DENIED, "this device is another user's");
+        return;
+    }
     b->link.device = *device;
     joined(b);
 }
@@ -198,11 +204,12 @@ static void on_down(void *arg, int error)
 
 static const struct mux_events mux_events = {.accepted = on_accepted, .down = on_down};
 
-void bridge_accept(struct bridges *all, struct stream *carrier)
+void bridge_accept(struct bridges *all, struct stream *carrier, const char *user)
 {
     struct bridge *b = xcalloc(1, sizeof *b);
     char hex[2 * JOIN_NONCE_LEN + 1];
     b->all = all;
+    b->user = user ? xstrdup(user) : NULL;
     b->link.replaced = on_replaced;
     b->frames.limit = BRIDGE_METADATA_MAX * 2;
     b->next = all->first;

@@ -20,13 +20,14 @@ struct bridges {
     struct registry *registry;
     const char *url; /* by which agents know this broker; what they sign has it */
     /* An agent has joined, or one that had joined is gone; may be NULL. */
-    void (*changed)(void *arg, const struct agent_link *link, bool joined);
+    void (*changed)(void *arg, struct agent_link *link, bool joined);
     void *arg;
     struct bridge *first; /* inside */
 };
 
-/* Takes the carrier: a stream of bytes to an agent that has proven nothing yet. It ends by itself. */
-void bridge_accept(struct bridges *all, struct stream *carrier);
+/* Takes the carrier: a stream of bytes to an agent that has proven nothing yet. It ends by itself. With
+ * `user` only that user's device may join. */
+void bridge_accept(struct bridges *all, struct stream *carrier, const char *user);
 /* A new stream to the agent, for one request; NULL with errno. */
 struct stream *bridge_open(struct agent_link *link);
 /* What the agent has said of itself: an object. */

@@ -17,13 +17,14 @@
 #define TOKEN_BYTES  32
 #define DAY_S        86400
 
-enum verb { ADD, REMOVE, GRANT, PROVE };
+enum verb { ADD, REMOVE, LIST, GRANT, PROVE };
 
 struct people_call {
     struct errand errand;
     enum verb verb;
     struct principal who;
     int64_t expires_s;
+    bool cancelled; /* while a list was being told */
     char token_key[sizeof "token/" + 2 * SHA256_LEN];
     people_fn *fn;
     void *arg;
@@ -40,6 +41,7 @@ static void answer(struct people_call *c, int error)
 
 void people_cancel(struct people_call *c)
 {
+    c->cancelled = true;
     errand_cancel(&c->errand);
 }
 
@@ -126,6 +128,40 @@ struct people_call *people_add(struct store *s, const char *name, people_fn *fn,
     return c;
 }
 
+/* ---- list ---- */
+
+static void tell(struct people_call *c, const struct store_entry *e)
+{
+    struct json *record = json_parse(e->value, e->len);
+    if (take_name(c, e->key + strlen("user/")) && take_id(c, json_root(record)))
+        c->fn(c->arg, 0, &c->who);
+    json_free(record);
+}
+
+static void on_users(void *arg, const struct store_answer *a)
+{
+    struct people_call *c = arg;
+    c->errand.asked = NULL;
+    for (size_t i = 0; i < a->n && !c->cancelled; i++)
+        tell(c, &a->entries[i]);
+    if (c->cancelled)
+        return;
+    if (!a->error && a->more) {
+        c->errand.asked =
+            store_list(c->errand.store, "user/", a->entries[a->n - 1].key, on_users, c);
+        return;
+    }
+    errand_end(&c->errand);
+    c->fn(c->arg, a->error, NULL);
+}
+
+struct people_call *people_list(struct store *s, people_fn *fn, void *arg)
+{
+    struct people_call *c = begin(s, LIST, fn, arg);
+    c->errand.asked = store_list(s, "user/", NULL, on_users, c);
+    return c;
+}
+
 /* ---- what begins with finding the user ---- */
 
 /* Who has removed the user meanwhile has done what was asked for. */
@@ -152,6 +188,7 @@ static void found(struct people_call *c, uint64_t revision)
                                      record, on_done, c);
         return;
     case PROVE:
+    case LIST:
     case ADD: answer(c, 0); return;
     }
 }

@@ -35,6 +35,8 @@ void people_cancel(struct people_call *call);
 struct people_call *people_add(struct store *s, const char *name, people_fn *fn, void *arg);
 /* Their tokens prove nothing any more. */
 struct people_call *people_remove(struct store *s, const char *name, people_fn *fn, void *arg);
+/* Each user in the order of the names, then NULL; an error ends it. */
+struct people_call *people_list(struct store *s, people_fn *fn, void *arg);
 /* A token that nobody has had before, and that proves nothing yet. */
 void people_new_token(char token[static PEOPLE_TOKEN_LEN + 1]);
 struct people_grant {

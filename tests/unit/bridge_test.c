@@ -39,7 +39,7 @@ struct agent {
     bool down;
 };
 
-static void on_changed(void *arg, const struct agent_link *link, bool joined)
+static void on_changed(void *arg, struct agent_link *link, bool joined)
 {
     struct rig *r = arg;
     (void)link;
@@ -165,7 +165,7 @@ static void come(struct rig *r, struct agent *a)
     *a = (struct agent){.last = MSG_COUNT};
     unix_pair(fd);
     a->mux = yamux_new(fdstream_new(r->loop, fd[1], fd[1]), YAMUX_CLIENT, &agent_events, a);
-    bridge_accept(&r->all, fdstream_new(r->loop, fd[0], fd[0]));
+    bridge_accept(&r->all, fdstream_new(r->loop, fd[0], fd[0]), NULL);
     TURN_UNTIL(r->loop, a->last == MSG_CHALLENGE);
     CHECK_STR(a->broker, url);
 }

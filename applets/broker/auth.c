@@ -1,0 +1,123 @@
+/* Who asks: the owner of the API token in Authorization, or in the cookie that the page was given. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "applets/broker/call.h"
+#include "core/mem.h"
+#include "net/http_server.h"
+
+#define COOKIE "berth="
+
+struct asking {
+    struct people_call *finding;
+    call_fn *fn;
+};
+
+static void forget(struct call *c)
+{
+    struct asking *a = c->state;
+    if (a->finding)
+        people_cancel(a->finding);
+    free(a);
+    c->state = NULL;
+}
+
+/* Heap; NULL: none. */
+static char *cookie(const struct call *c)
+{
+    const char *field = call_field(c, "Cookie");
+    while (field && *field) {
+        size_t len = strcspn(field, ";");
+        if (len > strlen(COOKIE) && strncmp(field, COOKIE, strlen(COOKIE)) == 0)
+            return xstrndup(field + strlen(COOKIE), len - strlen(COOKIE));
+        field += len;
+        field += strspn(field, "; ");
+    }
+    return NULL;
+}
+
+static char *token_of(struct call *c)
+{
+    static const char scheme[] = "Bearer ";
+    const char *field = call_field(c, "Authorization");
+    if (field && strncasecmp(field, scheme, strlen(scheme)) == 0)
+        return xstrdup(field + strlen(scheme));
+    char *token = cookie(c);
+    c->by_cookie = token != NULL;
+    return token;
+}
+
+/* A browser sends the cookie along whoever made it ask. What reads and changes nothing is no use to
+ * another site, which is not shown the answer. */
+static bool is_from_elsewhere(const struct call *c)
+{
+    const struct http_head *head = http_request_head(c->exchange);
+    const char *origin = call_field(c, "Origin"), *host = call_field(c, "Host");
+    const char *site = call_field(c, "Sec-Fetch-Site");
+    bool reads = strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
+    if (!c->by_cookie || (reads && !head->upgrade))
+        return false;
+    if (http_field_count(head, "Origin") == 0)
+        return site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
+    const char *at = origin ? strstr(origin, "://") : NULL;
+    return !at || !host || strcasecmp(at + 3, host) != 0;
+}
+
+static void refuse(struct call *c, const char *why)
+{
+    uint32_t wait = front_limit(c->front, LIMIT_NOBODY, c->peer);
+    if (wait)
+        call_limited(c, wait);
+    else
+        call_error(c, API_UNAUTHORIZED, "%s", why);
+}
+
+static void on_principal(void *arg, int error, const struct principal *who)
+{
+    struct call *c = arg;
+    struct asking *a = c->state;
+    call_fn *fn = a->fn;
+    a->finding = NULL;
+    forget(c);
+    c->abort = NULL;
+    if (error == EACCES) {
+        refuse(c, "This token proves nothing: it is unknown, expired, or its user is gone.");
+    } else if (error) {
+        call_fault(c, "a token cannot be looked up", error);
+    } else {
+        c->who = *who;
+        fn(c);
+    }
+}
+
+/* Takes the token, which is heap memory. */
+static void prove(struct call *c, char *token, call_fn *fn)
+{
+    struct asking *a = xcalloc(1, sizeof *a);
+    a->fn = fn;
+    c->token = token;
+    c->state = a;
+    c->abort = forget;
+    a->finding = people_by_token(c->front->store, token, on_principal, c);
+}
+
+void call_prove(struct call *c, const char *token, call_fn *fn)
+{
+    prove(c, xstrdup(token), fn);
+}
+
+void call_authenticate(struct call *c, call_fn *fn)
+{
+    char *token = token_of(c);
+    if (token && !is_from_elsewhere(c)) {
+        prove(c, token, fn);
+        return;
+    }
+    if (token)
+        call_error(c, API_FORBIDDEN, "Another site has no business here.");
+    else
+        refuse(c, "Say who you are: Authorization: Bearer TOKEN.");
+    free(token);
+}

@@ -1,0 +1,50 @@
+/* front.h: the broker's process that faces the network: HTTP in, routed by who asks to what is theirs. */
+#ifndef BROKER_FRONT_H
+#define BROKER_FRONT_H
+
+#include "applets/broker/bridge.h"
+#include "core/limit.h"
+#include "net/target.h"
+#include "net/tls.h"
+
+struct call;
+struct connection;
+struct activity;
+struct keeper;
+struct control;
+struct listener;
+
+/* How often what may be asked. */
+enum front_limit {
+    LIMIT_DEFAULT, /* by user: whatever is not said otherwise */
+    LIMIT_EXEC,    /* by user: what starts a command */
+    LIMIT_NOBODY,  /* by address: who has not proven who they are */
+    LIMIT_COUNT,
+    LIMIT_NONE = LIMIT_COUNT /* as often as they like */
+};
+
+struct front {
+    struct loop *loop;
+    const char *url; /* by which users and agents know the broker: url.h's one form */
+    bool secure;     /* the URL is https: cookies go over TLS alone */
+    struct store *store;
+    struct registry *registry;
+    struct bridges bridges;
+    struct limit *limits[LIMIT_COUNT]; /* NULL: as often as they like */
+    struct tls_server *tls;            /* NULL: none, or somebody else's before us */
+    struct listener *listener;
+    struct control *control;
+    struct keeper *keeper;
+    struct activity *activity;
+    struct connection *connections;
+    struct call *calls;
+};
+
+/* From the listener on; `bind` is where. -1 with errno. */
+int front_listen(struct front *f, const struct target *bind);
+/* Closes what is open; what was to be stored is. */
+void front_end(struct front *f);
+/* How many milliseconds `name` is to wait; 0: go on. */
+uint32_t front_limit(struct front *f, enum front_limit kind, const char *name);
+
+#endif

@@ -1,0 +1,31 @@
+/* options.h: what `berth broker` was asked to do. */
+#ifndef BROKER_OPTIONS_H
+#define BROKER_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "applets/broker/front.h"
+#include "net/url.h"
+
+struct broker_options {
+    struct target listen;
+    struct url url;       /* by which it is known */
+    const char *url_said; /* NULL: it follows from `listen` */
+    char *state;          /* the directory, absolute */
+    const char *tls_cert, *tls_key;
+    bool tls_self_signed, insecure_http, unconfined, help;
+    const char *user;                      /* whom root becomes */
+    struct limit_rate limits[LIMIT_COUNT]; /* burst 0: none */
+    /* of `user` and `token` */
+    const char *words[3]; /* after "broker": "user", "add", "ann" */
+    unsigned n_words;
+    unsigned days;
+};
+
+/* 0; or 2 after one line. Words are left to the subcommands. */
+int broker_options_parse(struct broker_options *o, char **argv);
+/* What goes with what, where a broker is to be started: 0; or 2 after one line. */
+int broker_options_settle(struct broker_options *o);
+void broker_options_fini(struct broker_options *o);
+
+#endif

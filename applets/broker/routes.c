@@ -1,0 +1,15 @@
+/* What can be asked of the broker, and by whom. */
+#include "applets/broker/call.h"
+
+const struct route routes[] = {
+    {"GET", "/healthz", api_health, true, LIMIT_NONE},
+    {"GET", "/api/bridge", api_bridge, true, LIMIT_NONE},
+    {"POST", "/api/agent/enroll", api_agent_enroll, true, LIMIT_NOBODY},
+    {"POST", "/api/session", api_session_open, true, LIMIT_NOBODY},
+    {"DELETE", "/api/session", api_session_close, true, LIMIT_NONE},
+    {"GET", "/api/me", api_me, false, LIMIT_DEFAULT},
+    {"GET", "/api/agents", api_agents, false, LIMIT_DEFAULT},
+    {"DELETE", "/api/agents/*", api_agent_revoke, false, LIMIT_DEFAULT},
+    {"POST", "/api/agent/code", api_agent_code, false, LIMIT_DEFAULT},
+    {0},
+};
