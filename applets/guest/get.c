@@ -85,7 +85,7 @@ static int64_t mode_here(const char *path, int64_t mode)
 
 static void open_file(struct get *g, int64_t mode)
 {
-    int error = file_replace_open(&g->file, g->local, mode_here(g->local, mode));
+    int error = file_replace_open(&g->file, NULL, g->local, mode_here(g->local, mode));
     if (error)
         fail_local(g, error);
 }
@@ -182,7 +182,7 @@ static void start(struct get *g)
 int verb_get(struct visit *v, char **argv)
 {
     struct words w = {.least = 1, .most = 2};
-    struct get g = {.visit = v, .talk.visit = v, .file.fd = -1};
+    struct get g = {.visit = v, .talk.visit = v, .file = FILE_REPLACE_NONE};
     if (!visit_words(v, argv, &w))
         return w.status;
     if (!visit_sendable(v, w.at[0]))

@@ -2,13 +2,14 @@
 #include "applets/service/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "applets/service/file_path.h"
+#include "applets/service/file_root.h"
 #include "core/mem.h"
 
 #define ROWS 24
@@ -114,7 +115,7 @@ static int read_dir(struct command *c, const struct json_value *body, struct fau
     const char *text = json_get_str(body, "workdir");
     if (json_get(body, "workdir") && (!text || !*text))
         return fault_set(why, ERR_INVALID_REQUEST, "workdir: not a path");
-    c->dir = text ? file_path(text) : NULL;
+    c->dir = text ? file_path(c->root, text) : NULL;
     return 0;
 }
 
@@ -201,8 +202,12 @@ int command_of_task(struct command *c, const struct json_value *body, struct fau
 
 static int check_dir(const struct command *c, struct fault *why)
 {
-    struct stat st;
-    int error = stat(c->dir, &st) != 0 ? errno : !S_ISDIR(st.st_mode) ? ENOTDIR : 0;
+    cleanup_fd int fd = -1;
+    int error = file_root_open(c->root, c->dir, O_PATH | O_DIRECTORY, &fd);
+    if (error == FILE_OUTSIDE)
+        return fault_set(why, ERR_PERMISSION_DENIED,
+                         "workdir %s: outside of what this machine's owner allows (--root)",
+                         c->dir);
     if (error)
         return fault_set(why, fault_code(error), "workdir %s: %s", c->dir, strerror(error));
     return 0;
@@ -212,7 +217,7 @@ int command_prepare(struct command *c, const struct environment *agent, struct f
 {
     struct environment all = {0};
     if (!c->dir)
-        c->dir = file_path("~");
+        c->dir = file_path(NULL, c->root ? c->root : "~");
     if (check_dir(c, why) != 0)
         return -1;
     environment_inherit(&all);

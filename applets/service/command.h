@@ -17,15 +17,16 @@ struct command {
     char **argv;            /* argv[0] is file, or "-name" of a login shell; NULL-terminated */
     struct environment env; /* the request's own until command_prepare(), then all of it */
     char *dir;              /* absolute; NULL: not said */
+    const char *root;       /* dir lies below it, see file_root.h; NULL: anywhere */
     uint32_t timeout_secs;  /* 0: no limit */
     bool input;             /* standard input is fed; else it is /dev/null */
     bool pty;               /* on a terminal of rows x cols; implies input */
     uint16_t rows, cols;
 };
 
-/* All fill a zeroed command: 0, or -1 with *why. command_fini() is due in either case. What
- * is absent may also be null. A timeout_secs past 2^32 - 1 is that. A relative workdir is
- * relative to $HOME.
+/* All fill a command that is zeroed but for its root: 0, or -1 with *why. command_fini() is due in
+ * either case. What is absent may also be null. A timeout_secs past 2^32 - 1 is that. A relative
+ * workdir is relative to the root, or to $HOME where there is none.
  *
  * Exec: {command, args[], env{}, workdir, timeout_secs}. No args: /bin/sh -c command. */
 int command_of_exec(struct command *c, const struct json_value *body, struct fault *why);
@@ -39,7 +40,7 @@ int command_of_background(struct command *c, const struct json_value *body, stru
 int command_of_task(struct command *c, const struct json_value *body, struct fault *why);
 void command_fini(struct command *c);
 
-/* Makes it ready to run: where no directory was said it is $HOME, and it has to be one; the
+/* Makes it ready to run: where no directory was said it is the root or $HOME, and it has to be one; the
  * environment is this process's, under the agent's (NULL is fine), under its own. */
 int command_prepare(struct command *c, const struct environment *agent, struct fault *why);
 

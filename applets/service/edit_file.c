@@ -51,7 +51,8 @@ static int replace(const struct edit *e, struct buf *all)
     const struct iovec pieces[] = {{text, before},
                                    {(void *)(uintptr_t)e->new, new_len},
                                    {at + old_len, all->len - before - old_len}};
-    return file_replace_with(e->base.path, -1, pieces, countof(pieces));
+    return file_replace_with(file_offload_root(&e->base), e->base.path, -1, pieces,
+                             countof(pieces));
 }
 
 static int edit_file(void *arg)
@@ -74,7 +75,7 @@ static void start(struct request *r, const char *path, const char *old, const ch
 {
     int fd;
     struct stat st;
-    int error = file_open(path, &fd, &st);
+    int error = file_open(policy_root(r->service->policy), path, &fd, &st);
     if (error) {
         file_fail(r, path, error);
         return;

@@ -73,7 +73,7 @@ static void on_event(void *arg, struct stream *s, enum stream_event event)
 
 void serve_exec(struct request *r)
 {
-    struct command command = {0};
+    struct command command = {.root = policy_root(r->service->policy)};
     struct fault why;
     struct exec *e = xcalloc(1, sizeof *e);
     struct workload *w = r->service->workload;

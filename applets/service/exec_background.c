@@ -15,7 +15,7 @@
 void serve_exec_background(struct request *r)
 {
     struct workload *w = r->service->workload;
-    struct command command = {0};
+    struct command command = {.root = policy_root(r->service->policy)};
     struct fault why;
     struct job *job = NULL;
     if (command_of_background(&command, r->message.body, &why) == 0 &&

@@ -156,7 +156,7 @@ static void started(struct run *run)
 
 void serve_exec_stream(struct request *r)
 {
-    struct command command = {0};
+    struct command command = {.root = policy_root(r->service->policy)};
     struct fault why;
     struct run *run = xcalloc(1, sizeof *run);
     *run = (struct run){.request = r, .started_ms = loop_now_ms(r->service->loop)};

@@ -35,9 +35,14 @@ void file_offload_start(struct file_offload *f, struct request *r, offload_work 
     f->request = r;
     r->state = f;
     r->abort = discard;
-    f->child = offload_start(r->service->loop, f->fd, work, worked, f);
+    f->child = offload_start(r->service->loop, (int[OFFLOAD_KEEP]){f->fd, -1}, work, worked, f);
     if (!f->child)
         file_fail(r, f->path, errno);
+}
+
+const char *file_offload_root(const struct file_offload *f)
+{
+    return policy_root(f->request->service->policy);
 }
 
 void file_offload_answer(struct file_offload *f, int error)

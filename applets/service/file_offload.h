@@ -19,6 +19,8 @@ struct file_offload {
 
 /* Takes `f` as the request's state. `work` gets it too, and the request's message with it. */
 void file_offload_start(struct file_offload *f, struct request *r, offload_work *work);
+/* See file_root.h; for `work`. */
+const char *file_offload_root(const struct file_offload *f);
 /* A `done`: Ok, or an Error. */
 void file_offload_answer(struct file_offload *f, int error);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "applets/service/file_root.h"
 #include "core/mem.h"
 #include "core/paths.h"
 
@@ -20,18 +21,22 @@ static const char *const problems[] = {
     [FILE_NO_DIRECTORY - FILE_IRREGULAR] = "not a directory",
     [FILE_PINNED - FILE_IRREGULAR] = "cannot be replaced, only written to, as by a command",
     [FILE_CROWDED - FILE_IRREGULAR] = "more names than fit into a message; use a command",
+    [FILE_OUTSIDE - FILE_IRREGULAR] = "outside of what this machine's owner allows (--root)",
 };
 static_assert(countof(problems) == FILE_PROBLEMS_END - FILE_IRREGULAR, "a text for each");
 static_assert(FILE_IRREGULAR > EHWPOISON && FILE_PROBLEMS_END <= 256, "no errno, one byte");
 
-char *file_path(const char *text)
+char *file_path(const char *root, const char *text)
 {
     if (text[0] == '/')
         return xstrdup(text);
     if (strcmp(text, "~") == 0)
         return path_home();
-    if (strncmp(text, "~/", 2) == 0)
+    bool in_home = strncmp(text, "~/", 2) == 0;
+    if (in_home)
         text += 2;
+    if (root && !in_home)
+        return xasprintf("%s/%s", root, text);
     cleanup_free char *home = path_home();
     return xasprintf("%s/%s", home, text);
 }
@@ -63,7 +68,7 @@ char *file_path_asked(struct request *r, const char *key)
     const char *text = file_text_asked(r, key), *why = text ? path_flaw(text) : NULL;
     if (why)
         refuse(r, key, why);
-    return text && !why ? file_path(text) : NULL;
+    return text && !why ? file_path(policy_root(r->service->policy), text) : NULL;
 }
 
 int file_mode_asked(struct request *r, int64_t *mode)
@@ -76,12 +81,13 @@ int file_mode_asked(struct request *r, int64_t *mode)
     return -1;
 }
 
-int file_open(const char *path, int *fd, struct stat *st)
+int file_open(const char *root, const char *path, int *fd, struct stat *st)
 {
-    cleanup_fd int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    cleanup_fd int file = -1;
+    int error = file_root_open(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &file);
     *fd = -1;
-    if (file < 0)
-        return errno == ENXIO ? FILE_IRREGULAR : errno; /* a socket */
+    if (error)
+        return error == ENXIO ? FILE_IRREGULAR : error; /* a socket */
     if (fstat(file, st) != 0)
         return errno;
     if (!S_ISREG(st->st_mode))
@@ -100,7 +106,8 @@ static enum error_code code_of(int error)
 void file_fail(struct request *r, const char *path, int error)
 {
     if (error >= FILE_IRREGULAR)
-        request_fail(r, ERR_INVALID_REQUEST, "%s: %s", path, problems[error - FILE_IRREGULAR]);
+        request_fail(r, error == FILE_OUTSIDE ? ERR_PERMISSION_DENIED : ERR_INVALID_REQUEST,
+                     "%s: %s", path, problems[error - FILE_IRREGULAR]);
     else
         request_fail(r, code_of(error), "%s: %s", path, strerror(error));
 }

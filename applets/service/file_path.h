@@ -6,8 +6,9 @@
 
 #include "applets/service/service.h"
 
-/* Absolute heap text: absolute paths as they are, "~", "~/x" and relative ones in $HOME. */
-char *file_path(const char *text);
+/* Absolute heap text: absolute paths as they are, "~" and "~/x" in $HOME, relative ones below the root, or in
+ * $HOME where there is none (NULL, see file_root.h). */
+char *file_path(const char *root, const char *text);
 /* The same from a field of the request. NULL: there is no path in it, and the request was refused
  * for that. */
 char *file_path_asked(struct request *r, const char *key);
@@ -31,12 +32,13 @@ enum file_problem {
     FILE_NO_DIRECTORY,    /* but something else */
     FILE_PINNED,          /* where no new file can be made, as in /proc and /sys */
     FILE_CROWDED,         /* a directory whose listing is longer than a message */
+    FILE_OUTSIDE,         /* of the root */
     FILE_PROBLEMS_END
 };
 
-/* Opens a regular file for reading, and waits for nobody on the way. 0, an errno or
- * FILE_IRREGULAR, then *fd is -1. */
-int file_open(const char *path, int *fd, struct stat *st);
+/* Opens a regular file for reading, and waits for nobody on the way. 0, an errno or a file_problem,
+ * then *fd is -1. */
+int file_open(const char *root, const char *path, int *fd, struct stat *st);
 
 /* Answers with an Error. `error`: an errno or a file_problem. */
 void file_fail(struct request *r, const char *path, int error);

@@ -56,7 +56,7 @@ static void committed(void *arg, int error)
 static void start_commit(struct put *p)
 {
     p->committing = true;
-    if (offload_start(p->loop, p->file.fd, commit, committed, p))
+    if (offload_start(p->loop, (int[OFFLOAD_KEEP]){p->file.fd, p->file.dir}, commit, committed, p))
         return;
     p->committing = false;
     file_fail(p->request, p->file.path, errno);
@@ -107,7 +107,7 @@ static void start(struct request *r, const char *path, int64_t size, int64_t mod
     *p = (struct put){.loop = r->service->loop, .request = r, .size = size};
     r->state = p;
     r->abort = discard;
-    int error = file_replace_open(&p->file, path, mode);
+    int error = file_replace_open(&p->file, policy_root(r->service->policy), path, mode);
     if (error) {
         file_fail(r, p->file.path, error);
         return;

@@ -198,7 +198,7 @@ void file_send(struct request *r, const char *path, struct file_slice want,
 {
     struct sending *f = sending_new(r, path, format);
     f->want = want;
-    int error = file_open(path, &f->fd, &f->st);
+    int error = file_open(policy_root(r->service->policy), path, &f->fd, &f->st);
     if (error)
         file_fail(r, path, error);
     else

@@ -23,8 +23,9 @@ static int write_file(void *arg)
     if (base64_decode(bytes, w->text, w->len) != 0)
         return FILE_BAD_BASE64;
     const struct iovec piece = {bytes, size};
-    int error = file_make_parents(w->base.path);
-    return error ? error : file_replace_with(w->base.path, w->mode, &piece, 1);
+    const char *root = file_offload_root(&w->base), *path = w->base.path;
+    int error = file_make_parents(root, path);
+    return error ? error : file_replace_with(root, path, w->mode, &piece, 1);
 }
 
 static void start(struct request *r, const char *path, const char *text, int64_t mode)

@@ -14,6 +14,7 @@
 
 #include "applets/service/file_offload.h"
 #include "applets/service/file_path.h"
+#include "applets/service/file_root.h"
 #include "applets/service/file_send.h"
 #include "core/mem.h"
 
@@ -39,15 +40,18 @@ struct entries {
 };
 
 /* NULL with *error. */
-static DIR *open_dir(const char *path, int *error)
+static DIR *open_dir(const char *root, const char *path, int *error)
 {
     struct stat st;
-    cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+    cleanup_fd int fd = -1;
+    *error = file_root_open(root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK, &fd);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir)
         steal_fd(&fd);
-    else
-        *error = errno == ENOTDIR && stat(path, &st) == 0 ? FILE_NO_DIRECTORY : errno;
+    else if (!*error)
+        *error = errno;
+    else if (*error == ENOTDIR && stat(path, &st) == 0)
+        *error = FILE_NO_DIRECTORY;
     return dir;
 }
 
@@ -152,7 +156,7 @@ static int list_dir(void *arg)
     const struct listing *l = arg;
     struct entries found = {0};
     int error;
-    DIR *dir = open_dir(l->base.path, &error);
+    DIR *dir = open_dir(file_offload_root(&l->base), l->base.path, &error);
     if (dir)
         error = read_entries(dir, &found, l->limit);
     if (error)

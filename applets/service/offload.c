@@ -26,14 +26,18 @@ static void close_span(unsigned first, unsigned last)
 }
 
 /* A copy of a connection's descriptor would keep it open beyond its close. */
-static void close_others(int keep)
+static void close_others(const int keep[static OFFLOAD_KEEP])
 {
-    if (keep < 3) {
-        close_span(3, ~0u);
-        return;
+    bool in_order = keep[0] < keep[1];
+    const int sorted[OFFLOAD_KEEP] = {keep[!in_order], keep[in_order]};
+    unsigned first = STDERR_FILENO + 1;
+    for (size_t i = 0; i < OFFLOAD_KEEP; i++) {
+        if (sorted[i] < (int)first)
+            continue;
+        close_span(first, (unsigned)sorted[i] - 1);
+        first = (unsigned)sorted[i] + 1;
     }
-    close_span(3, (unsigned)keep - 1);
-    close_span((unsigned)keep + 1, ~0u);
+    close_span(first, ~0u);
 }
 
 static void exited(void *arg, int status)
@@ -55,8 +59,8 @@ static int watch(struct offload *o, pid_t pid)
     return -1;
 }
 
-struct offload *offload_start(struct loop *loop, int keep, offload_work *work, offload_fn *fn,
-                              void *arg)
+struct offload *offload_start(struct loop *loop, const int keep[static OFFLOAD_KEEP],
+                              offload_work *work, offload_fn *fn, void *arg)
 {
     struct offload *o = xcalloc(1, sizeof *o);
     *o = (struct offload){.loop = loop, .fn = fn, .arg = arg};

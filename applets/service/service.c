@@ -174,10 +174,15 @@ static void dispatch(struct request *r, const struct frame *f)
     stream_need_reader(r->stream, !r->last);
     if (may_stall(r->message.type))
         stream_limit_stall(r->stream, 0);
+    struct fault fault;
     service_fn *serve = handler(r->service, r->message.type);
     if (!serve) {
         request_fail(r, ERR_INVALID_REQUEST, "%s is not a request that is served here",
                      message_name(r->message.type));
+        return;
+    }
+    if (!policy_allows(r->service->policy, &r->message, &fault)) {
+        request_fail(r, fault.code, "%s", fault.text);
         return;
     }
     loop_timer_del(&r->timer);

@@ -13,7 +13,7 @@
 #ifndef SERVICE_SERVICE_H
 #define SERVICE_SERVICE_H
 
-#include "core/message.h"
+#include "applets/service/policy.h"
 #include "core/relay.h"
 #include "core/stream.h"
 #include "net/target.h"
@@ -60,7 +60,8 @@ struct service {
     uint64_t started_ms;            /* loop time that Pong's uptime counts from; init says now */
     struct workload *workload;      /* of the agent: needed where commands may be run */
     struct relay_count *count;      /* where dialled connections are counted; may be NULL */
-    struct request *requests;       /* being served, dialled connections among them */
+    const struct service_policy *policy; /* what may be asked; init says NULL: all of `rows` */
+    struct request *requests;            /* being served, dialled connections among them */
 };
 
 void service_init(struct service *sv, struct loop *loop);

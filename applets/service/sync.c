@@ -34,7 +34,7 @@ static void forget(struct request *r)
 void serve_sync(struct request *r)
 {
     r->abort = forget;
-    r->state = offload_start(r->service->loop, -1, sync_all, synced, r);
+    r->state = offload_start(r->service->loop, (int[OFFLOAD_KEEP]){-1, -1}, sync_all, synced, r);
     if (!r->state)
         request_fail(r, ERR_INTERNAL, "sync: %s", strerror(errno));
 }

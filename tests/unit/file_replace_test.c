@@ -48,12 +48,12 @@ static int replace_with_names(const char *dir, const char *path)
         return SKIPPED;
     if (open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) >= 0 || errno != EOPNOTSUPP)
         return SKIPPED;
-    if (file_replace_open(&f, path, -1) != 0 || !f.named || entries(dir) != 2)
+    if (file_replace_open(&f, NULL, path, -1) != 0 || !f.named || entries(dir) != 2)
         return __LINE__;
     if (file_replace_write(&f, "given up", 8) != 0)
         return __LINE__;
     file_replace_fini(&f);
-    if (entries(dir) != 1 || file_replace_with(path, 0600, pieces, 1) != 0)
+    if (entries(dir) != 1 || file_replace_with(NULL, path, 0600, pieces, 1) != 0)
         return __LINE__;
     return entries(dir) == 1 ? 0 : __LINE__;
 }
@@ -84,7 +84,7 @@ TEST(file_replace_cannot_take_the_place)
     struct file_replace f;
     rig_init(&g);
     const char *path = rig_path(&g, "f");
-    CHECK_INT(file_replace_open(&f, path, -1), 0);
+    CHECK_INT(file_replace_open(&f, NULL, path, -1), 0);
     CHECK_INT(mkdir(path, 0700), 0);
     CHECK_INT(file_replace_commit(&f), EISDIR);
     file_replace_fini(&f);
@@ -98,16 +98,16 @@ TEST(file_replace_parents)
     rig_init(&g);
     mode_t mask = umask(027);
     cleanup_free char *path = xasprintf("%s/a//b/c/f", g.dir);
-    CHECK_INT(file_make_parents(path), 0);
-    CHECK_INT(file_make_parents(path), 0);
+    CHECK_INT(file_make_parents(NULL, path), 0);
+    CHECK_INT(file_make_parents(NULL, path), 0);
     umask(mask);
     CHECK_INT(mode_of(rig_path(&g, "a/b/c")), S_IFDIR | 0750);
     CHECK_INT(entries(rig_path(&g, "a/b/c")), 0);
     rig_write_file(path, "");
-    CHECK_INT(file_make_parents(rig_path(&g, "a/b/c/f/x")), 0);
-    CHECK_INT(file_make_parents(rig_path(&g, "a/b/c/f/x/y")), ENOTDIR);
-    CHECK(file_make_parents(rig_path(&g, "z/")) > 0);
+    CHECK_INT(file_make_parents(NULL, rig_path(&g, "a/b/c/f/x")), 0);
+    CHECK_INT(file_make_parents(NULL, rig_path(&g, "a/b/c/f/x/y")), ENOTDIR);
+    CHECK(file_make_parents(NULL, rig_path(&g, "z/")) > 0);
     CHECK_INT(entries(g.dir), 1);
-    CHECK_INT(file_make_parents("/f"), 0);
+    CHECK_INT(file_make_parents(NULL, "/f"), 0);
     rig_fini(&g);
 }

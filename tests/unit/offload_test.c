@@ -23,7 +23,7 @@ static void told(void *arg, int error)
 static void run_it(struct run *run, int keep, offload_work *work)
 {
     run->error = -1;
-    CHECK(offload_start(run->loop, keep, work, told, run) != NULL);
+    CHECK(offload_start(run->loop, (int[OFFLOAD_KEEP]){keep, -1}, work, told, run) != NULL);
     for (int i = 0; i < 30 && run->error < 0; i++)
         loop_turn(run->loop, 1000);
 }
@@ -107,7 +107,8 @@ TEST(offload_forget)
 {
     struct run run = {.loop = loop_new(), .error = -1};
     CHECK_INT(pipe2(run.ends, O_CLOEXEC), 0);
-    struct offload *o = offload_start(run.loop, run.ends[0], wait_for_end, told, &run);
+    struct offload *o =
+        offload_start(run.loop, (int[OFFLOAD_KEEP]){-1, run.ends[0]}, wait_for_end, told, &run);
     CHECK(o != NULL);
     offload_forget(o);
     CHECK(have_children());
