@@ -29,6 +29,7 @@ sources := $(sort $(wildcard core/*.c net/*.c applets/*.c applets/*/*.c))
 headers := $(sort $(wildcard core/*.h net/*.h applets/*.h applets/*/*.h))
 unit_sources := $(sort $(wildcard tests/unit/*.c))
 fuzz_sources := $(sort $(wildcard tests/fuzz/*_fuzz.c))
+page := $(sort $(wildcard applets/broker/page/* applets/broker/*.sh))
 vendor_inputs := $(filter-out vendor/README.md,$(sort $(wildcard vendor/*)))
 
 # What a test links with: all but the main() of the program.
@@ -84,7 +85,7 @@ vendor_fuzz := native
 objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
 
 define flavour_rules
-build/obj/$(1)/%.o: %.c build/vendor/$(vendor_$(1))/done Makefile | build/build_id.h
+build/obj/$(1)/%.o: %.c build/vendor/$(vendor_$(1))/done Makefile | build/build_id.h build/page_assets.h
 	$(say) CC $$(@:build/obj/%=%)
 	@mkdir -p $$(@D)
 	$(Q)$(CC_$(1)) $(CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
@@ -118,6 +119,12 @@ build/vendor/%/done: build/vendor/inputs
 	$(Q)vendor/build $*
 	@touch $@
 
+# What the broker's page is made of, as parts of the binary.
+page_libraries := $(addprefix build/vendor/page/lib/,xterm.js addon-fit.js xterm.css)
+
+build/page_assets.h: build/vendor/page/done FORCE
+	$(Q)scripts/embed $@ build/page $(page) $(page_libraries)
+
 # By content, not by age: what was built elsewhere, or for another commit, may be the newer.
 build/vendor/inputs: FORCE
 	@mkdir -p $(@D)
@@ -128,7 +135,7 @@ build/vendor/inputs: FORCE
 build/build_id.h: FORCE
 	@mkdir -p build
 	@id="$(BUILD_ID)"; [ -n "$$id" ] || \
-	    id=$$(sha256sum $(sources) $(headers) $(vendor_inputs) Makefile | sha256sum | cut -c 1-16); \
+	    id=$$(sha256sum $(sources) $(headers) $(page) $(vendor_inputs) Makefile | sha256sum | cut -c 1-16); \
 	printf '#pragma once\n#define BERTH_VERSION "%s"\n#define BERTH_BUILD "%s"\n' \
 	    "$(VERSION)" "$$id" >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
@@ -237,7 +244,7 @@ tidied := $(linted:%.c=build/tidy/%.ok)
 
 tidy: $(tidied)
 
-build/tidy/%.ok: %.c .clang-tidy | build/compile_commands.json build/build_id.h
+build/tidy/%.ok: %.c .clang-tidy | build/compile_commands.json build/build_id.h build/page_assets.h
 	$(say) TIDY $<
 	@mkdir -p $(@D)
 	$(Q)clang-tidy --quiet -p build $< 2>$(@:.ok=.log) || { cat $(@:.ok=.log); exit 1; }
@@ -248,7 +255,8 @@ build/tidy/%.ok: %.c .clang-tidy | build/compile_commands.json build/build_id.h
 
 lint:
 	$(Q)scripts/setup
-	$(Q)$(MAKE) --no-print-directory $(more_jobs) build/compile_commands.json build/build_id.h
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) build/compile_commands.json build/build_id.h \
+	    build/page_assets.h
 	$(Q)scripts/lint
 
 # ---- install ----

@@ -52,6 +52,10 @@ function layer_of(path,    part, n) {
         if (file !~ /^applets\/(main\.c|version\.[ch])$/) bad("only applets/main.c and version.* do")
         next
     }
+    if (header == "page_assets.h") {
+        if (file != "applets/broker/assets.c") bad("only applets/broker/assets.c does")
+        next
+    }
     if (header !~ /^(core|net|applets|tests)\//) {
         bad("is not named from the root of the tree")
         next
