@@ -1,7 +1,6 @@
 /* broker.c: the broker's start: its state, its keeper, its listener; then it gives up what it can, and serves. */
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -186,13 +185,9 @@ static void close_all(struct front *f)
 
 static void print_how_to_go_on(const struct broker_options *o)
 {
-    printf("berth broker: %s, state in %s\n"
-           "\n"
-           "  berth broker user add NAME    a user\n"
-           "  berth broker token NAME       an API token of theirs: for %s\n"
-           "\n",
-           o->url.text, o->state, o->url.text);
-    fflush(stdout);
+    log_plain("berth broker: %s, state in %s", o->url.text, o->state);
+    log_plain("  berth broker user add NAME    a user of it");
+    log_plain("  berth broker token NAME       an API token of theirs");
 }
 
 static int run(struct broker_options *o)

@@ -29,7 +29,8 @@ class Commands(TestCase):
 
     def test_applets(self):
         names = self.berth("--list").stdout.split()
-        self.assertEqual(names[:8], ["master", "agent", "guest-agent", "guest", "list", "stop", "forward", "close"])
+        self.assertEqual(names[:9], ["master", "agent", "guest-agent", "guest", "broker", "list", "stop", "forward",
+                                     "close"])
         overview = self.berth().stdout
         for name in names:
             self.assertIn(f"berth {name} ", overview)

@@ -1,0 +1,93 @@
+"""A broker of a test's own, and what is asked of it over HTTP."""
+
+import http.client
+import json
+import os
+import signal
+
+from machine import Missing, free_port, until
+
+
+class Reply:
+    def __init__(self, response):
+        self.status, self.headers, self.body = response.status, response.headers, response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"{self.status} {self.body[:500]!r}"
+
+
+class Broker:
+    """Runs `berth broker ARGS` with its state below the test's folder; started again, it is the same one."""
+
+    def __init__(self, test, *args, state=None, port=None, start=True):
+        self.test, self.args = test, args
+        if "asan" in test.world.source:  # the leak checker traces the process
+            self.args = (*args, "--unconfined")
+        self.state = state or os.path.join(test.dir, f"broker{id(self)}")
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.program = None
+        if start:
+            self.start()
+
+    def start(self):
+        self.program = self.test.start(self.test.berth_path, "broker", "--state", self.state, "--listen",
+                                       f"127.0.0.1:{self.port}", *self.args)
+        self.program.await_line(r"^berth broker: ")
+
+    def stop(self):
+        return self.program.stop()
+
+    def kill(self):
+        """As a crash would; its keeper ends by itself."""
+        self.program.signal(signal.SIGKILL)
+        self.program.process.wait()
+
+    # ---- users ----
+
+    def admin(self, *words):
+        """`berth broker WORDS`: what it printed."""
+        done = self.test.berth("broker", *words, "--state", self.state)
+        if done.returncode:
+            raise Missing(f"berth broker {' '.join(words)}: {done.stderr}")
+        return done.stdout.strip()
+
+    def token(self, name):
+        return self.admin("token", name)
+
+    def user(self, name):
+        """Makes a user; a token of theirs."""
+        self.admin("user", "add", name)
+        return self.token(name)
+
+    # ---- HTTP ----
+
+    def ask(self, method, path, token=None, body=None, headers=None, timeout=30):
+        """One request on a connection of its own. What is not bytes goes as JSON."""
+        headers = dict(headers or {})
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            headers.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, headers)
+            return Reply(connection.getresponse())
+        finally:
+            connection.close()
+
+    def code(self, token):
+        return self.ask("POST", "/api/agent/code", token).json["code"]
+
+    def agents(self, token):
+        """The connected ones, by name."""
+        reply = self.ask("GET", "/api/agents", token)
+        return {agent["name"]: agent for agent in reply.json["agents"] if agent["connected"]}
+
+    def await_agent(self, token, name):
+        return until(lambda: self.agents(token).get(name), f"agent {name}")
