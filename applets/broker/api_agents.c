@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "applets/broker/activity.h"
 #include "applets/broker/call.h"
 #include "applets/broker/device_list.h"
 #include "core/bytes.h"
@@ -139,6 +140,15 @@ void api_agent_code(struct call *c)
     a->asked = device_offer(c->front->store, &c->who, a->code, on_offered, c);
 }
 
+static void note(struct call *c, enum activity_kind kind, const struct device *device)
+{
+    activity_note(c->front->activity, &(struct activity_what){.who = &device->owner,
+                                                              .kind = kind,
+                                                              .agent = device->name,
+                                                              .hostname = "",
+                                                              .what = ""});
+}
+
 static void on_enrolled(void *arg, int error, const struct device *device)
 {
     struct call *c = arg;
@@ -162,6 +172,7 @@ static void on_enrolled(void *arg, int error, const struct device *device)
         return;
     default: call_fault(c, "an enrolment", error); return;
     }
+    note(c, ACTIVITY_ENROLL, device);
     struct json_out *out = json_out_new();
     json_put_str(out, json_out_root(out), "agent", device->name);
     json_put_str(out, json_out_root(out), "user", device->owner.name);
@@ -198,6 +209,7 @@ static void on_revoked(void *arg, int error, const struct device *device)
     } else if (error) {
         call_fault(c, "an agent cannot be revoked", error);
     } else {
+        note(c, ACTIVITY_REVOKE, device);
         bridge_revoke(&c->front->bridges, device->id);
         device_forget(c->front->store, device);
         call_empty(c, "");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "applets/applets.h"
+#include "applets/broker/activity.h"
 #include "applets/broker/admin.h"
 #include "applets/broker/confine.h"
 #include "applets/broker/device_list.h"
@@ -113,7 +114,13 @@ static int open_listener(struct front *f, struct broker_options *o)
 static void on_agent(void *arg, struct agent_link *link, bool joined)
 {
     struct front *f = arg;
-    (void)joined;
+    const char *hostname = json_get_str(bridge_metadata(link), "hostname");
+    activity_note(f->activity,
+                  &(struct activity_what){.who = &link->device.owner,
+                                          .kind = joined ? ACTIVITY_JOIN : ACTIVITY_LEAVE,
+                                          .agent = link->device.name,
+                                          .hostname = hostname ? hostname : "",
+                                          .what = ""});
     device_seen(f->store, &link->device, bridge_metadata(link));
 }
 
@@ -136,6 +143,7 @@ static void set_up(struct front *f, const struct broker_options *o)
     f->url = o->url.text;
     f->secure = o->url.tls;
     f->registry = registry_new();
+    f->activity = activity_new(f->store);
     f->bridges = (struct bridges){.loop = f->loop,
                                   .store = f->store,
                                   .registry = f->registry,
@@ -176,6 +184,7 @@ static void close_all(struct front *f)
     keeper_free(f->keeper);
     store_close(f->store);
     loop_turn(f->loop, 0);
+    activity_free(f->activity);
     tls_server_free(f->tls);
     if (f->registry)
         registry_free(f->registry);
