@@ -2,6 +2,9 @@
 #include "applets/broker/call.h"
 
 const struct route routes[] = {
+    {"GET", "/", api_page, true, LIMIT_NONE},
+    {"GET", "/page/*", api_page, true, LIMIT_NONE},
+    {"GET", "/openapi.json", api_page, true, LIMIT_NONE},
     {"GET", "/healthz", api_health, true, LIMIT_NONE},
     {"GET", "/api/bridge", api_bridge, true, LIMIT_NONE},
     {"POST", "/api/agent/enroll", api_agent_enroll, true, LIMIT_NOBODY},

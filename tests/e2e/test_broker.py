@@ -258,6 +258,13 @@ class Http(TestCase):
         statuses = [broker.ask("GET", "/api/me", "wrong").status for _ in range(4)]
         self.assertEqual(statuses, [401, 401, 401, 429])
 
+    def test_the_page(self):
+        reply = self.broker.ask("GET", "/", headers={"Accept-Encoding": "gzip"})
+        self.assertEqual((reply.status, reply.headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn("default-src 'none'", reply.headers["Content-Security-Policy"])
+        self.assertEqual(self.broker.ask("GET", "/?x=1", headers={"Accept-Encoding": "gzip"}).body, reply.body)
+        self.assertEqual(self.broker.ask("GET", "/page/nothing").status, 404)
+
     def test_browsers_cannot_join(self):
         upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
                    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
