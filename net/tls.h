@@ -34,6 +34,9 @@ struct tls_server *tls_server_self_signed(const char *path, const char *const *n
                                           char **why);
 /* SHA-256 of the certificate (DER): what a client may pin, and what browsers show. */
 void tls_server_fingerprint(const struct tls_server *server, uint8_t hash[static SHA256_LEN]);
+/* SHA-256 of its SubjectPublicKeyInfo, which is what curl pins (RFC 7469 §2.4). -1: it is written in a way
+ * that only others can read. */
+int tls_server_key_hash(const struct tls_server *server, uint8_t hash[static SHA256_LEN]);
 /* Handshakes under way go on. NULL is fine. */
 void tls_server_free(struct tls_server *server);
 

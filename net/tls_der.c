@@ -88,6 +88,21 @@ bool der_cert_has_address(const uint8_t *cert, size_t len, const uint8_t *addres
     return found && !body.bad;
 }
 
+/* TBSCertificate ::= SEQUENCE { version [0] DEFAULT v1, serialNumber, signature, issuer, validity, subject,
+ * subjectPublicKeyInfo, … } (RFC 5280 §4.1) */
+const uint8_t *der_cert_public_key(const uint8_t *cert, size_t cert_len, size_t *len)
+{
+    struct reader r = reader_of(cert, cert_len), field;
+    struct reader whole = der_enter(&r, DER_SEQUENCE), body = der_enter(&whole, DER_SEQUENCE);
+    int before = der_next(&body, &field) == DER_EXPLICIT_0 ? 5 : 4;
+    for (int i = 0; i < before; i++)
+        der_next(&body, &field);
+    const uint8_t *at = body.p;
+    der_enter(&body, DER_SEQUENCE);
+    *len = (size_t)(body.p - at);
+    return body.bad ? NULL : at;
+}
+
 /* ---- writing ---- */
 
 struct der_writer der_writer_to(uint8_t *buf, size_t cap)

@@ -36,6 +36,9 @@ struct reader der_enter(struct reader *r, uint8_t tag);
 bool der_cert_has_address(const uint8_t *cert, size_t len, const uint8_t *address,
                           size_t address_len);
 
+/* A certificate's SubjectPublicKeyInfo, inside it; NULL: it is no certificate. */
+const uint8_t *der_cert_public_key(const uint8_t *cert, size_t cert_len, size_t *len);
+
 /* Writes from the end towards the front, so that each length is known when it is written. What
  * does not fit makes it bad. */
 struct der_writer {

@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "core/paths.h"
 #include "net/tls_cert.h"
+#include "net/tls_der.h"
 #include "net/tls_state.h"
 
 #define SESSIONS_BYTES (128u * 1024) /* about a hundred for each session */
@@ -59,6 +60,17 @@ void tls_server_fingerprint(const struct tls_server *server, uint8_t hash[static
 {
     const br_x509_certificate *leaf = &server->cert->chain[0];
     key_sha256(leaf->data, leaf->data_len, hash);
+}
+
+int tls_server_key_hash(const struct tls_server *server, uint8_t hash[static SHA256_LEN])
+{
+    const br_x509_certificate *leaf = &server->cert->chain[0];
+    size_t len;
+    const uint8_t *key = der_cert_public_key(leaf->data, leaf->data_len, &len);
+    if (!key)
+        return -1;
+    key_sha256(key, len, hash);
+    return 0;
 }
 
 void tls_server_unref(struct tls_server *server)

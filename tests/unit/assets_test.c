@@ -5,93 +5,14 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
-#include "net/http.h"
 #include "net/http_server.h"
-#include "tests/unit/probe.h"
-#include "tests/unit/wire.h"
+#include "tests/unit/answer_rig.h"
 
-/* One connection, and the last answer on it. */
-struct rig {
-    struct loop *loop;
-    struct http_conn *c;
-    struct probe client;
-    struct http_parser *answers;
-    bool over;
-    struct buf body;
-};
-
-static void on_request(void *arg, struct stream *exchange)
+static void serve(void *arg, struct stream *exchange)
 {
     cleanup_free char *path = xstrdup(http_target(http_request_head(exchange)));
     (void)arg;
     assets_answer(exchange, path);
-}
-
-static void on_ended(void *arg, struct http_conn *c)
-{
-    struct rig *r = arg;
-    (void)c;
-    r->c = NULL;
-}
-
-static const struct http_server_events events = {.request = on_request, .ended = on_ended};
-
-static void rig_init(struct rig *r)
-{
-    struct stream *wire[2];
-    *r = (struct rig){.loop = loop_new(), .answers = http_parser_new(HTTP_RESPONSES)};
-    wire_new(r->loop, 4096, 4096, wire);
-    probe_own(&r->client, wire[0]);
-    r->c = http_serve(wire[1], &http_server_limits, &events, r);
-}
-
-static void rig_fini(struct rig *r)
-{
-    probe_fini(&r->client);
-    http_conn_free(r->c);
-    http_parser_free(r->answers);
-    buf_fini(&r->body);
-    for (int i = 0; i < 5; i++)
-        loop_turn(r->loop, 0);
-    loop_free(r->loop);
-}
-
-/* True when an answer is complete. */
-static bool read_answer(struct rig *r)
-{
-    size_t used, len;
-    while (!r->over) {
-        struct buf *in = &r->client.got;
-        enum http_event e = http_parse(r->answers, buf_front(in), in->len, &used);
-        const uint8_t *body = e == HTTP_GOT_BODY ? http_parser_body(r->answers, &len) : NULL;
-        if (body)
-            buf_append(&r->body, body, len);
-        buf_consume(in, used);
-        r->over = e == HTTP_GOT_END || e == HTTP_BROKEN;
-        if (e == HTTP_GOT_NOTHING)
-            return false;
-    }
-    return true;
-}
-
-/* The answer's head; its body is in r->body. */
-static const struct http_head *ask(struct rig *r, const char *method, const char *path,
-                                   const char *fields)
-{
-    cleanup_free char *text =
-        xasprintf("%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n", method, path, fields);
-    r->over = false;
-    r->body.len = 0;
-    http_parser_no_body(r->answers, strcmp(method, "HEAD") == 0);
-    stream_write(r->client.s, text, strlen(text));
-    TURN_UNTIL(r->loop, read_answer(r));
-    return http_parser_head(r->answers);
-}
-
-static const char *field(const struct http_head *h, const char *name)
-{
-    const char *value = http_field(h, name);
-    return value ? value : "";
 }
 
 #define GZIP "Accept-Encoding: br, gzip\r\n"
@@ -99,61 +20,65 @@ static const char *field(const struct http_head *h, const char *name)
 TEST(assets_are_served_as_they_are_kept)
 {
     static const char *const paths[] = {"/", "/page/app.js", "/page/xterm.js", "/page/style.css"};
-    struct rig r;
-    rig_init(&r);
+    struct answer_rig r;
+    answer_rig_init(&r, serve, NULL);
     for (size_t i = 0; i < countof(paths); i++) {
         const struct asset *a = asset_find(paths[i]);
-        const struct http_head *h = ask(&r, "GET", paths[i], GZIP);
+        const struct http_head *h = answer_rig_ask(&r, "GET", paths[i], GZIP);
         CHECK_INT(h->status, 200);
-        CHECK_STR(field(h, "Content-Type"), a->type);
-        CHECK_STR(field(h, "ETag"), a->etag);
-        CHECK_STR(field(h, "Content-Encoding"), a->gzip ? "gzip" : "");
+        CHECK_STR(answer_field(h, "Content-Type"), a->type);
+        CHECK_STR(answer_field(h, "ETag"), a->etag);
+        CHECK_STR(answer_field(h, "Content-Encoding"), a->gzip ? "gzip" : "");
         CHECK(r.body.len == a->len && memcmp(buf_front(&r.body), a->data, a->len) == 0);
         CHECK(!a->gzip || memcmp(a->data, "\x1f\x8b", 2) == 0);
     }
-    rig_fini(&r);
+    answer_rig_fini(&r);
 }
 
 TEST(assets_page_is_text_for_whoever_asks)
 {
-    struct rig r;
-    rig_init(&r);
-    CHECK_INT(ask(&r, "GET", "/", "Accept-Encoding: identity\r\n")->status, 200);
+    struct answer_rig r;
+    answer_rig_init(&r, serve, NULL);
+    CHECK_INT(answer_rig_ask(&r, "GET", "/", "Accept-Encoding: identity\r\n")->status, 200);
     CHECK(r.body.len > 15 && memcmp(buf_front(&r.body), "<!doctype html>", 15) == 0);
-    rig_fini(&r);
+    answer_rig_fini(&r);
 }
 
 TEST(assets_head_has_the_length_and_no_body)
 {
-    struct rig r;
-    rig_init(&r);
-    const struct http_head *h = ask(&r, "HEAD", "/page/style.css", GZIP);
+    struct answer_rig r;
+    answer_rig_init(&r, serve, NULL);
+    const struct http_head *h = answer_rig_ask(&r, "HEAD", "/page/style.css", GZIP);
     CHECK_INT(h->status, 200);
     CHECK_INT(h->length, 0); /* what of a body comes … */
-    CHECK_INT(atoll(field(h, "Content-Length")), asset_find("/page/style.css")->len); /* … would */
+    CHECK_INT(atoll(answer_field(h, "Content-Length")),
+              asset_find("/page/style.css")->len); /* … would */
     CHECK_INT(r.body.len, 0);
-    CHECK_INT(ask(&r, "GET", "/", "")->status, 200); /* the connection goes on behind it */
-    rig_fini(&r);
+    CHECK_INT(answer_rig_ask(&r, "GET", "/", "")->status,
+              200); /* the connection goes on behind it */
+    answer_rig_fini(&r);
 }
 
 TEST(assets_that_a_client_has_are_not_sent_again)
 {
     const char *etag = asset_find("/page/app.js")->etag;
     const char *const known[] = {"%s", "W/%s", "\"x\", %s", "%s,W/\"y\""};
-    struct rig r;
-    rig_init(&r);
+    struct answer_rig r;
+    answer_rig_init(&r, serve, NULL);
     for (size_t i = 0; i < countof(known); i++) {
         char *at = strstr(known[i], "%s");
         cleanup_free char *fields = xasprintf(GZIP "If-None-Match: %.*s%s%s\r\n",
                                               (int)(at - known[i]), known[i], etag, at + 2);
-        const struct http_head *h = ask(&r, "GET", "/page/app.js", fields);
+        const struct http_head *h = answer_rig_ask(&r, "GET", "/page/app.js", fields);
         CHECK_INT(h->status, 304);
-        CHECK_STR(field(h, "ETag"), etag);
+        CHECK_STR(answer_field(h, "ETag"), etag);
         CHECK_INT(r.body.len, 0);
     }
-    CHECK_INT(ask(&r, "GET", "/page/app.js", GZIP "If-None-Match: *\r\n")->status, 304);
-    CHECK_INT(ask(&r, "GET", "/page/app.js", GZIP "If-None-Match: \"other\"\r\n")->status, 200);
-    rig_fini(&r);
+    CHECK_INT(answer_rig_ask(&r, "GET", "/page/app.js", GZIP "If-None-Match: *\r\n")->status, 304);
+    CHECK_INT(
+        answer_rig_ask(&r, "GET", "/page/app.js", GZIP "If-None-Match: \"other\"\r\n")->status,
+        200);
+    answer_rig_fini(&r);
 }
 
 TEST(assets_in_gzip_are_for_who_takes_it)
@@ -174,14 +99,14 @@ TEST(assets_in_gzip_are_for_who_takes_it)
         {"Accept-Encoding: \r\n", 406},
         {"Accept-Encoding: br\r\nAccept-Encoding: identity\r\n", 406},
     };
-    struct rig r;
-    rig_init(&r);
+    struct answer_rig r;
+    answer_rig_init(&r, serve, NULL);
     for (size_t i = 0; i < countof(asked); i++) {
-        int status = ask(&r, "GET", "/page/app.js", asked[i].fields)->status;
+        int status = answer_rig_ask(&r, "GET", "/page/app.js", asked[i].fields)->status;
         if (status != asked[i].status)
             test_fail(__FILE__, __LINE__, "%s: %d", asked[i].fields, status);
     }
-    rig_fini(&r);
+    answer_rig_fini(&r);
 }
 
 TEST(assets_have_every_security_field)
@@ -197,31 +122,32 @@ TEST(assets_have_every_security_field)
         {"GET", "/page/none", "", 404},
         {"DELETE", "/", "", 405},
     };
-    struct rig r;
-    rig_init(&r);
+    struct answer_rig r;
+    answer_rig_init(&r, serve, NULL);
     for (size_t i = 0; i < countof(asked); i++) {
-        const struct http_head *h = ask(&r, asked[i].method, asked[i].path, asked[i].fields);
-        const char *policy = field(h, "Content-Security-Policy");
+        const struct http_head *h =
+            answer_rig_ask(&r, asked[i].method, asked[i].path, asked[i].fields);
+        const char *policy = answer_field(h, "Content-Security-Policy");
         CHECK_INT(h->status, asked[i].status);
         CHECK(strstr(policy, "default-src 'none'") && strstr(policy, "frame-ancestors 'none'"));
         CHECK(!strstr(policy, "unsafe"));
-        CHECK_STR(field(h, "X-Content-Type-Options"), "nosniff");
-        CHECK_STR(field(h, "Referrer-Policy"), "no-referrer");
-        CHECK_STR(field(h, "Cross-Origin-Opener-Policy"), "same-origin");
-        CHECK(field(h, "Permissions-Policy")[0]);
+        CHECK_STR(answer_field(h, "X-Content-Type-Options"), "nosniff");
+        CHECK_STR(answer_field(h, "Referrer-Policy"), "no-referrer");
+        CHECK_STR(answer_field(h, "Cross-Origin-Opener-Policy"), "same-origin");
+        CHECK(answer_field(h, "Permissions-Policy")[0]);
     }
-    rig_fini(&r);
+    answer_rig_fini(&r);
 }
 
 TEST(assets_templates_are_not_served)
 {
-    struct rig r;
-    rig_init(&r);
-    CHECK_INT(ask(&r, "GET", "/install.sh", "")->status, 404);
-    CHECK_INT(ask(&r, "GET", "/page/install.sh", "")->status, 404);
-    CHECK_INT(ask(&r, "GET", "/page/", "")->status, 404);
-    CHECK_INT(ask(&r, "GET", "/page/../page/app.js", "")->status, 404);
-    rig_fini(&r);
+    struct answer_rig r;
+    answer_rig_init(&r, serve, NULL);
+    CHECK_INT(answer_rig_ask(&r, "GET", "/install.sh", "")->status, 404);
+    CHECK_INT(answer_rig_ask(&r, "GET", "/page/install.sh", "")->status, 404);
+    CHECK_INT(answer_rig_ask(&r, "GET", "/page/", "")->status, 404);
+    CHECK_INT(answer_rig_ask(&r, "GET", "/page/../page/app.js", "")->status, 404);
+    answer_rig_fini(&r);
 }
 
 /* It is a part of every binary that is copied anywhere. */

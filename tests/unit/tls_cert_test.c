@@ -318,6 +318,13 @@ TEST(tls_own_certificate_is_one_to_openssl)
     cleanup_free char *compare = xasprintf(
         "openssl x509 -in $FILE -noout -fingerprint -sha256 | tr -d : | grep -qi '=%s$'", text);
     CHECK(run(compare, path));
+    CHECK_INT(tls_server_key_hash(server, hash), 0);
+    hex_encode(text, hash, SHA256_LEN);
+    cleanup_free char *key =
+        xasprintf("openssl x509 -in $FILE -noout -pubkey | openssl pkey -pubin "
+                  "-outform der | openssl dgst -sha256 | grep -q '%s$'",
+                  text);
+    CHECK(run(key, path));
     tls_server_free(server);
 }
 
