@@ -1,6 +1,7 @@
 /* What a machine's owner allows, held against every request that a service knows. */
 #include "applets/service/policy.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -123,7 +124,11 @@ struct rooted {
     struct rig g;
     struct service_policy policy;
     char outside[64]; /* a file with "secret" in it, beside the root */
+    int beside;       /* the directory that it is in */
 };
+
+/* What is asked for names nothing of the machine's own that could be written to: code that is broken
+ * on purpose, to see these tests fail, writes wherever they say. */
 
 /* root/{a,dir/b,links…}, and secret, dir2/ beside it. */
 static void rooted_init(struct rooted *r)
@@ -144,7 +149,9 @@ static void rooted_init(struct rooted *r)
     CHECK_INT(symlink("../root2/secret", rig_path(&r->g, "root/rel")), 0);
     CHECK_INT(symlink("../root2", rig_path(&r->g, "root/out")), 0);
     CHECK_INT(symlink("..", rig_path(&r->g, "root/parent")), 0);
-    CHECK_INT(symlink("/proc/self/root", rig_path(&r->g, "root/magic")), 0);
+    r->beside = open(rig_path(&r->g, "root2"), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_free char *magic = xasprintf("/proc/self/fd/%d", r->beside);
+    CHECK_INT(symlink(magic, rig_path(&r->g, "root/magic")), 0);
     CHECK_INT(symlink("../root2/new", rig_path(&r->g, "root/dangling")), 0);
     CHECK_INT(policy_set_root(&r->policy, rig_path(&r->g, "root"), &why), 0);
     CHECK(why == NULL);
@@ -161,6 +168,7 @@ static void rooted_fini(struct rooted *r)
     CHECK_INT(entries(rig_path(&r->g, "root2")), 1);
     CHECK_INT(entries(r->g.dir), 2);
     setenv("HOME", "/", 1);
+    close(r->beside);
     policy_fini(&r->policy);
     rig_fini(&r->g);
 }
@@ -197,10 +205,10 @@ TEST(policy_root_cannot_be_left)
     struct rooted r;
     rooted_init(&r);
     const char *const ways[] = {
-        "/",           "/etc/passwd",        "..",
+        "/",           "/proc/version",      "..",
         "../root2",    "../root2/secret",    "dir/../../root2/secret",
         "out/secret",  "parent/root2",       "parent/root2/secret",
-        "magic/etc",   "magic/etc/passwd",   "~",
+        "magic",       "magic/secret",       "~",
         "~/root2",     "~/root2/secret",     "~/root/../root2/secret",
         "out/new/one", "parent/root2/x/y/z", r.outside,
     };
