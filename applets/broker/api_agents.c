@@ -124,8 +124,7 @@ static void on_offered(void *arg, int error, const struct device *device)
     }
     struct json_out *out = json_out_new();
     struct json_node *root = json_out_root(out);
-    cleanup_free char *command =
-        xasprintf("curl -fsS %s/install.sh | sh -s -- %s", c->front->url, a->code);
+    cleanup_free char *command = install_command(&c->front->install, a->code);
     call_time(expires, time(NULL) + CODE_S);
     json_put_str(out, root, "code", a->code);
     json_put_str(out, root, "expiresAt", expires);

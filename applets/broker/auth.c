@@ -1,10 +1,12 @@
-/* Who asks: the owner of the API token in Authorization, or in the cookie that the page was given. */
+/* Who asks: the owner of the token in Authorization, or in the cookie that the page was given: an API token, or
+ * the issuer's word. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "applets/broker/call.h"
+#include "applets/broker/oidc.h"
 #include "core/mem.h"
 #include "net/http_server.h"
 
@@ -12,6 +14,7 @@
 
 struct asking {
     struct people_call *finding;
+    struct oidc_check *checking;
     call_fn *fn;
 };
 
@@ -20,6 +23,8 @@ static void forget(struct call *c)
     struct asking *a = c->state;
     if (a->finding)
         people_cancel(a->finding);
+    if (a->checking)
+        oidc_cancel(a->checking);
     free(a);
     c->state = NULL;
 }
@@ -74,22 +79,46 @@ static void refuse(struct call *c, const char *why)
         call_error(c, API_UNAUTHORIZED, "%s", why);
 }
 
+static void proven(struct call *c, const struct principal *who)
+{
+    struct asking *a = c->state;
+    call_fn *fn = a->fn;
+    forget(c);
+    c->abort = NULL;
+    c->who = *who;
+    fn(c);
+}
+
 static void on_principal(void *arg, int error, const struct principal *who)
 {
     struct call *c = arg;
     struct asking *a = c->state;
-    call_fn *fn = a->fn;
     a->finding = NULL;
-    forget(c);
-    c->abort = NULL;
-    if (error == EACCES) {
+    if (error == EACCES)
         refuse(c, "This token proves nothing: it is unknown, expired, or its user is gone.");
-    } else if (error) {
+    else if (error)
         call_fault(c, "a token cannot be looked up", error);
-    } else {
-        c->who = *who;
-        fn(c);
+    else
+        proven(c, who);
+}
+
+static void on_checked(void *arg, const struct principal *who, const char *why)
+{
+    struct call *c = arg;
+    struct asking *a = c->state;
+    a->checking = NULL;
+    if (who) {
+        proven(c, who);
+        return;
     }
+    cleanup_free char *text = xasprintf("This token proves nothing: %s.", why);
+    refuse(c, text);
+}
+
+/* What is not of our own making may be the issuer's. */
+static bool is_jwt(const char *token)
+{
+    return strchr(token, '.') != NULL;
 }
 
 /* Takes the token, which is heap memory. */
@@ -100,7 +129,10 @@ static void prove(struct call *c, char *token, call_fn *fn)
     c->token = token;
     c->state = a;
     c->abort = forget;
-    a->finding = people_by_token(c->front->store, token, on_principal, c);
+    if (c->front->oidc && is_jwt(token))
+        a->checking = oidc_check(c->front->oidc, token, on_checked, c);
+    else
+        a->finding = people_by_token(c->front->store, token, on_principal, c);
 }
 
 void call_prove(struct call *c, const char *token, call_fn *fn)

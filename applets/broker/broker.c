@@ -95,6 +95,18 @@ static int open_tls(struct front *f, const struct broker_options *o)
     return 0;
 }
 
+static int open_oidc(struct front *f, const struct broker_options *o)
+{
+    cleanup_free char *why = NULL;
+    if (!o->oidc.issuer)
+        return 0;
+    f->oidc = oidc_new(f->loop, &o->oidc, &why);
+    if (f->oidc)
+        return 0;
+    log_error("%s", why);
+    return -1;
+}
+
 static int open_listener(struct front *f, struct broker_options *o)
 {
     char text[TARGET_TEXT_MAX];
@@ -138,6 +150,16 @@ static void on_signal(void *arg, int signo)
     loop_stop(f->loop, 0);
 }
 
+static void set_up_install(struct front *f, const struct broker_options *o)
+{
+    struct install *i = &f->install;
+    *i = (struct install){.url = f->url, .downloads = f->downloads, .pinned = o->tls_self_signed};
+    if (i->pinned) {
+        tls_server_fingerprint(f->tls, i->pin);
+        tls_server_key_hash(f->tls, i->key_pin);
+    }
+}
+
 static void set_up(struct front *f, const struct broker_options *o)
 {
     f->url = o->url.text;
@@ -150,6 +172,7 @@ static void set_up(struct front *f, const struct broker_options *o)
                                   .url = f->url,
                                   .changed = on_agent,
                                   .arg = f};
+    set_up_install(f, o);
     for (size_t i = 0; i < LIMIT_COUNT; i++)
         if (o->limits[i].burst)
             f->limits[i] = limit_new(&o->limits[i], LIMIT_NAMES);
@@ -164,17 +187,18 @@ static int open_all(struct front *f, struct broker_options *o, int keeper)
     uid_t uid;
     gid_t gid;
     if (confine_user(o->state, o->user, &uid, &gid) < 0 || open_tls(f, o) < 0 ||
-        open_listener(f, o) < 0)
+        open_oidc(f, o) < 0 || open_listener(f, o) < 0)
         return -1;
     proc_raise_files();
     if (confine_become(uid, gid) < 0) {
         log_error("it cannot become uid %u: %s", uid, strerror(errno));
         return -1;
     }
+    f->downloads = downloads_open();
     f->keeper = keeper_attach(f->loop, keeper, on_keeper_gone, f);
     if (open_store(f, o->state) < 0 || open_control(f, o->state) < 0)
         return -1;
-    return o->unconfined ? 0 : confine_front(o->state, false);
+    return o->unconfined ? 0 : confine_front(o->state, f->oidc && !o->oidc.jwks_file);
 }
 
 static void close_all(struct front *f)
@@ -185,7 +209,9 @@ static void close_all(struct front *f)
     store_close(f->store);
     loop_turn(f->loop, 0);
     activity_free(f->activity);
+    downloads_free(f->downloads);
     tls_server_free(f->tls);
+    oidc_free(f->oidc);
     if (f->registry)
         registry_free(f->registry);
     for (size_t i = 0; i < LIMIT_COUNT; i++)

@@ -95,7 +95,7 @@ void call_prove(struct call *c, const char *token, call_fn *fn);
 void call_time(char text[static CALL_TIME_LEN + 1], int64_t s);
 
 /* The routes, by file. */
-call_fn api_page;                                                       /* api_static.c */
+call_fn api_page, api_install, api_download;                                                       /* api_static.c */
 call_fn api_me, api_session_open, api_session_close;                    /* api_session.c */
 call_fn api_agents, api_agent_code, api_agent_enroll, api_agent_revoke; /* api_agents.c */
 call_fn api_bridge, api_health;                                         /* api_bridge.c */

@@ -3,6 +3,7 @@
 #define BROKER_FRONT_H
 
 #include "applets/broker/bridge.h"
+#include "applets/broker/install.h"
 #include "core/limit.h"
 #include "net/target.h"
 #include "net/tls.h"
@@ -11,6 +12,7 @@ struct call;
 struct connection;
 struct activity;
 struct keeper;
+struct oidc;
 struct control;
 struct listener;
 
@@ -31,7 +33,10 @@ struct front {
     struct registry *registry;
     struct bridges bridges;
     struct limit *limits[LIMIT_COUNT]; /* NULL: as often as they like */
+    struct oidc *oidc;                 /* NULL: API tokens alone */
     struct tls_server *tls;            /* NULL: none, or somebody else's before us */
+    struct downloads *downloads;
+    struct install install; /* how machines join */
     struct listener *listener;
     struct control *control;
     struct keeper *keeper;

@@ -23,6 +23,9 @@ enum {
     OPT_SELF_SIGNED,
     OPT_INSECURE,
     OPT_LIMIT,
+    OPT_ISSUER,
+    OPT_AUDIENCE,
+    OPT_JWKS,
     OPT_USER,
     OPT_UNCONFINED,
     OPT_DAYS,
@@ -38,6 +41,9 @@ static const struct opt options[] = {
     {0, "tls-self-signed", OPT_FLAG, OPT_SELF_SIGNED},
     {0, "insecure-http", OPT_FLAG, OPT_INSECURE},
     {0, "limit", OPT_VALUE, OPT_LIMIT},
+    {0, "oidc-issuer", OPT_VALUE, OPT_ISSUER},
+    {0, "oidc-audience", OPT_VALUE, OPT_AUDIENCE},
+    {0, "jwks-file", OPT_VALUE, OPT_JWKS},
     {0, "user", OPT_VALUE, OPT_USER},
     {0, "unconfined", OPT_FLAG, OPT_UNCONFINED},
     {0, "days", OPT_VALUE, OPT_DAYS},
@@ -144,6 +150,9 @@ static int take(struct broker_options *o, int id, const char *value)
     case OPT_SELF_SIGNED: o->tls_self_signed = true; return 0;
     case OPT_INSECURE: o->insecure_http = true; return 0;
     case OPT_LIMIT: return take_limits(o, value);
+    case OPT_ISSUER: o->oidc.issuer = value; return 0;
+    case OPT_AUDIENCE: o->oidc.audience = value; return 0;
+    case OPT_JWKS: o->oidc.jwks_file = value; return 0;
     case OPT_USER: o->user = value; return 0;
     case OPT_UNCONFINED: o->unconfined = true; return 0;
     case OPT_DAYS: return take_days(o, value);
@@ -188,6 +197,8 @@ int broker_options_settle(struct broker_options *o)
     bool tls = o->tls_cert || o->tls_self_signed;
     if (!o->tls_cert != !o->tls_key)
         return wrong("--tls-cert", "and --tls-key", "one does not go without the other");
+    if ((o->oidc.audience || o->oidc.jwks_file) && !o->oidc.issuer)
+        return wrong("--oidc-audience", "or --jwks-file", "needs --oidc-issuer");
     if (o->tls_cert && o->tls_self_signed)
         return wrong("--tls-self-signed", "and --tls-cert", "one or the other");
     if (!tls && !target_is_loopback(&o->listen) && !o->insecure_http) {

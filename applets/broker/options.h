@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "applets/broker/front.h"
+#include "applets/broker/oidc.h"
 #include "net/url.h"
 
 struct broker_options {
@@ -14,6 +15,7 @@ struct broker_options {
     char *state;          /* the directory, absolute */
     const char *tls_cert, *tls_key;
     bool tls_self_signed, insecure_http, unconfined, help;
+    struct oidc_options oidc;              /* without an issuer: none */
     const char *user;                      /* whom root becomes */
     struct limit_rate limits[LIMIT_COUNT]; /* burst 0: none */
     /* of `user` and `token` */

@@ -5,6 +5,8 @@ const struct route routes[] = {
     {"GET", "/", api_page, true, LIMIT_NONE},
     {"GET", "/page/*", api_page, true, LIMIT_NONE},
     {"GET", "/openapi.json", api_page, true, LIMIT_NONE},
+    {"GET", "/install.sh", api_install, true, LIMIT_NONE},
+    {"GET", "/api/agent/download", api_download, true, LIMIT_NOBODY},
     {"GET", "/healthz", api_health, true, LIMIT_NONE},
     {"GET", "/api/bridge", api_bridge, true, LIMIT_NONE},
     {"POST", "/api/agent/enroll", api_agent_enroll, true, LIMIT_NOBODY},

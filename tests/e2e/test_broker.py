@@ -1,5 +1,6 @@
 """The broker as its owner and its users see it, before any agent has joined."""
 
+import hashlib
 import os
 import socket
 import stat
@@ -271,3 +272,27 @@ class Http(TestCase):
         reply = self.broker.ask("GET", "/api/bridge?type=agent", headers={**upgrade, "Origin": self.broker.url})
         self.refused(reply, 403, "forbidden")
         self.assertIn(self.broker.ask("GET", "/api/bridge?type=agent").status, (400, 426))
+
+
+class Download(TestCase):
+    def test_berth_itself(self):
+        broker = Broker(self)
+        arch = os.uname().machine
+        reply = broker.ask("GET", f"/api/agent/download?arch={arch}")
+        with open(self.berth_path, "rb") as file:
+            binary = file.read()
+        self.assertTrue(reply.body == binary)
+        self.assertEqual(reply.headers["X-Berth-Sha256"], hashlib.sha256(binary).hexdigest())
+        head = broker.ask("HEAD", f"/api/agent/download?arch={arch}")
+        self.assertEqual((head.status, head.headers["Content-Length"], head.body), (200, str(len(binary)), b""))
+        self.assertEqual(broker.ask("GET", "/api/agent/download?arch=vax").status, 404)
+        self.assertEqual(broker.ask("GET", "/api/agent/download").status, 400)
+
+    def test_the_script(self):
+        broker = Broker(self, "--url", "https://berth.example/base")
+        script = broker.ask("GET", "/install.sh", headers={"Host": "evil.example"})
+        self.assertIn(b"https://berth.example/base", script.body)
+        self.assertNotIn(b"evil", script.body)
+        token = broker.user("ann")
+        self.assertIn("https://berth.example/base/install.sh",
+                      broker.ask("POST", "/api/agent/code", token).json["command"])
