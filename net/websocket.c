@@ -29,10 +29,13 @@ struct websocket {
     enum state state;
     bool pieces, paused, freed;
     bool pong_due;
+    bool heard, asked; /* since the watch looked last; and it has sent a ping then */
+    uint32_t silence_ms;
     uint16_t code; /* what ended() will say of a failure */
     uint8_t pong[WS_CONTROL_MAX];
     size_t pong_len;
     struct loop_timer patience;
+    struct loop_timer watch;
     struct loop_task work;
 };
 
@@ -98,6 +101,7 @@ static void end(struct websocket *w, uint16_t code, const char *reason, size_t l
     struct stream *carrier = w->carrier;
     enter(w, STATE_ENDED);
     loop_timer_del(&w->patience);
+    loop_timer_del(&w->watch);
     loop_task_del(&w->work);
     w->carrier = NULL;
     stream_close(carrier);
@@ -127,6 +131,23 @@ static void lost_patience(void *arg)
 {
     struct websocket *w = arg;
     end(w, w->state == STATE_FAILED ? w->code : WS_ABNORMAL, "", 0);
+}
+
+static void look(void *arg)
+{
+    struct websocket *w = arg;
+    bool dead = w->asked && !w->heard && !w->paused;
+    if (w->state != STATE_OPEN)
+        return; /* which has a limit of its own */
+    if (dead) {
+        end(w, WS_ABNORMAL, "", 0);
+        return;
+    }
+    w->asked = !w->heard && !w->paused;
+    w->heard = false;
+    if (w->asked)
+        put_frame(w, WS_PING, "", 0);
+    loop_timer_set(&w->watch, w->silence_ms);
 }
 
 /* Receiving. */
@@ -188,6 +209,7 @@ static void receive(struct websocket *w)
     const uint8_t *in;
     size_t len, used;
     while (reading(w) && (in = stream_peek(w->carrier, &len))) {
+        w->heard = true;
         enum ws_event event = ws_read(&w->reader, in, len, &used, out);
         stream_consume(w->carrier, used);
         act(w, event, out);
@@ -203,6 +225,7 @@ static void work(void *arg)
 
 static void drained(struct websocket *w)
 {
+    w->heard = true; /* it takes what is sent */
     put_pong(w);
     if (w->state == STATE_OPEN && websocket_room(w))
         w->events->drained(w->arg);
@@ -234,6 +257,7 @@ struct websocket *websocket_new(struct stream *carrier, const struct websocket_o
     w->pieces = options->pieces;
     ws_reader_init(&w->reader, options->role, options->message_max);
     loop_timer_init(w->loop, &w->patience, lost_patience, w);
+    loop_timer_init(w->loop, &w->watch, look, w);
     loop_task_init(w->loop, &w->work, work, w);
     stream_own(carrier, carrier_event, w);
     return w;
@@ -254,6 +278,7 @@ void websocket_pause(struct websocket *w, bool pause)
 {
     bool was = w->paused;
     w->paused = pause;
+    w->heard |= was; /* or could have been */
     if (was && !pause && w->state == STATE_OPEN)
         loop_task_post(&w->work);
 }
@@ -262,6 +287,13 @@ void websocket_ping(struct websocket *w)
 {
     if (w->state == STATE_OPEN)
         put_frame(w, WS_PING, "", 0);
+}
+
+void websocket_watch(struct websocket *w, uint32_t silence_ms)
+{
+    w->silence_ms = silence_ms;
+    w->heard = true;
+    look(w);
 }
 
 void websocket_close(struct websocket *w, enum ws_code code, const char *reason)
@@ -280,6 +312,7 @@ void websocket_free(struct websocket *w)
         return;
     w->freed = true;
     loop_timer_del(&w->patience);
+    loop_timer_del(&w->watch);
     loop_task_del(&w->work);
     buf_fini(&w->message);
     stream_reset(w->carrier);

@@ -41,6 +41,9 @@ size_t websocket_room(const struct websocket *w);
 /* While it holds, nothing is read but what one event has already. */
 void websocket_pause(struct websocket *w, bool pause);
 void websocket_ping(struct websocket *w);
+/* From now on a peer of whom nothing was heard for so long is pinged, and where as much time passes again
+ * it is gone: ended(WS_ABNORMAL). Not while a pause is why nothing is heard. */
+void websocket_watch(struct websocket *w, uint32_t silence_ms);
 /* Begins the end; ended() comes when the peer has agreed or WS_CLOSE_MS have passed. `reason` has
  * at most 123 bytes. */
 void websocket_close(struct websocket *w, enum ws_code code, const char *reason);

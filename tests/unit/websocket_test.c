@@ -189,6 +189,33 @@ TEST(websocket_holds_its_peer_up_while_paused)
 
 /* As a stream. */
 
+#define SILENCE_MS 300
+
+static void turn_for(struct loop *loop, uint64_t ms)
+{
+    uint64_t end = loop_now_ms(loop) + ms;
+    while (loop_now_ms(loop) < end)
+        loop_turn(loop, 10);
+}
+
+/* A peer that answers pings is there, one that does not is gone; but not while it is us who do not listen. */
+TEST(websocket_watches_for_silence)
+{
+    struct rig r;
+    rig_init(&r, 100, false);
+    websocket_watch(r.server.w, SILENCE_MS);
+    turn_for(r.loop, 3 * SILENCE_MS);
+    CHECK_INT(r.server.ends, 0);
+    websocket_pause(r.server.w, true);
+    turn_for(r.loop, 3 * SILENCE_MS);
+    CHECK_INT(r.server.ends, 0);
+    websocket_pause(r.server.w, false);
+    websocket_pause(r.client.w, true);
+    TURN_UNTIL(r.loop, r.server.ends);
+    CHECK_INT(r.server.code, WS_ABNORMAL);
+    rig_fini(&r);
+}
+
 TEST(websocket_stream_carries_bytes_and_its_end)
 {
     struct loop *loop = loop_new();
