@@ -99,5 +99,6 @@ call_fn api_page, api_install, api_download;                                    
 call_fn api_me, api_session_open, api_session_close;                    /* api_session.c */
 call_fn api_agents, api_agent_code, api_agent_enroll, api_agent_revoke; /* api_agents.c */
 call_fn api_bridge, api_health;                                         /* api_bridge.c */
+call_fn api_terminal;                                                   /* api_terminal.c */
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "applets/broker/call.h"
 #include "applets/broker/device_list.h"
+#include "applets/broker/terminals.h"
 #include "core/mem.h"
 #include "net/http_server.h"
 #include "net/sock.h"
@@ -71,6 +72,7 @@ void front_end(struct front *f)
     listener_free(f->listener);
     while (f->calls)
         call_end(f->calls);
+    terminals_end(f);
     while (f->connections) {
         http_conn_free(f->connections->http);
         forget(f->connections);

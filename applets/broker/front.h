@@ -15,6 +15,7 @@ struct keeper;
 struct oidc;
 struct control;
 struct listener;
+struct terminal;
 
 /* How often what may be asked. */
 enum front_limit {
@@ -43,6 +44,7 @@ struct front {
     struct activity *activity;
     struct connection *connections;
     struct call *calls;
+    struct terminal *terminals;
 };
 
 /* From the listener on; `bind` is where. -1 with errno. */

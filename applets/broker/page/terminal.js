@@ -6,7 +6,8 @@ import { $, make, say, show } from "./dom.js";
 
 const KEEP = "berth.terminal"; // in this tab's storage: {agent, session}
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
-const TAKEN_OVER = 4001;
+const DONE = 4000;       // said by us: end it
+const TAKEN_OVER = 4001; // said by the broker
 const SLICE = 16384; // bytes of one message
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -152,11 +153,11 @@ function connect() {
   mine.onclose = ({ code }) => { if (mine === socket) lost(code); };
 }
 
-function disconnect() {
+function disconnect(code = 1000) {
   clearTimeout(retry);
   const old = socket;
   socket = null;
-  old?.close(1000);
+  old?.close(code);
 }
 
 // The network is back, or the page is looked at again: no reason to wait.
@@ -269,6 +270,7 @@ export function leave() {
 // Ends it.
 export function close() {
   forget();
+  disconnect(DONE);
   leave();
 }
 
