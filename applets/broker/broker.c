@@ -14,6 +14,7 @@
 #include "applets/broker/device_list.h"
 #include "applets/broker/keeper.h"
 #include "applets/broker/options.h"
+#include "applets/broker/sweep.h"
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -166,6 +167,7 @@ static void set_up(struct front *f, const struct broker_options *o)
     f->secure = o->url.tls;
     f->registry = registry_new();
     f->activity = activity_new(f->store);
+    f->sweep = sweep_start(f->store, SWEEP_FIRST_MS);
     f->bridges = (struct bridges){.loop = f->loop,
                                   .store = f->store,
                                   .registry = f->registry,
@@ -206,6 +208,7 @@ static void close_all(struct front *f)
     front_end(f);
     control_free(f->control);
     keeper_free(f->keeper);
+    sweep_end(f->sweep);
     store_close(f->store);
     loop_turn(f->loop, 0);
     activity_free(f->activity);

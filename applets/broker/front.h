@@ -11,6 +11,7 @@
 struct call;
 struct connection;
 struct activity;
+struct sweep;
 struct keeper;
 struct oidc;
 struct control;
@@ -42,6 +43,7 @@ struct front {
     struct control *control;
     struct keeper *keeper;
     struct activity *activity;
+    struct sweep *sweep;
     struct connection *connections;
     struct call *calls;
     struct terminal *terminals;
