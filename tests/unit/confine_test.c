@@ -1,16 +1,20 @@
-/* What Landlock and seccomp leave a process: each tried in a child, which they hold for good. */
+/* What Landlock and seccomp leave a process, and both of them the broker: each tried in a child, which they hold
+ * for good. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "applets/broker/confine.h"
 #include "core/landlock.h"
 #include "core/seccomp.h"
+#include "core/store.h"
 #include "tests/unit/test.h"
 
 static char dir[] = "/tmp/berth-confine-XXXXXX", readable[64], writable[64], file[128];
@@ -166,4 +170,68 @@ TEST(seccomp_leaves_what_was_named)
 {
     CHECK_INT(in_child(held_by_seccomp), 0);
     CHECK_INT(in_child(refused_by_name), 0);
+}
+
+/* An emulator may not. */
+static int tells_whether_it_can(void)
+{
+    return landlock_restrict(&(struct landlock_spec){NULL, 0, true, true}) >= 0;
+}
+
+static int stores(const char *folder)
+{
+    char path[128], *why = NULL;
+    struct loop *loop = loop_new();
+    snprintf(path, sizeof path, "%s/state", folder);
+    struct store *s = store_sqlite_open(loop, path, &why);
+    EXPECT(s != NULL);
+    store_put(s, &(struct store_entry){.key = "a", .value = "1", .len = 1}, NULL, NULL);
+    loop_turn(loop, 0);
+    store_close(s);
+    loop_turn(loop, 0);
+    loop_free(loop);
+    EXPECT(unlink(path) == 0);
+    return 0;
+}
+
+static int held_front(void)
+{
+    EXPECT(confine_front(writable, false) == 0);
+    EXPECT(stores(writable) == 0);
+    EXPECT(open_once("/etc/passwd", O_RDONLY) < 0);
+    EXPECT(open_once(file, O_RDONLY) < 0);
+    char *const argv[] = {(char[]){"true"}, NULL};
+    EXPECT(execv("/bin/true", argv) < 0);
+    EXPECT(fails((int)ptrace(PTRACE_TRACEME, 0, NULL, NULL), EPERM));
+    EXPECT(fails(setuid(getuid()), EPERM));
+    EXPECT(tcp(connect, listening) < 0);
+    return 0;
+}
+
+/* What fetches keys may connect. */
+static int front_that_connects(void)
+{
+    EXPECT(confine_front(writable, true) == 0);
+    EXPECT(tcp(connect, listening) == 0);
+    EXPECT(open_once("/etc/passwd", O_RDONLY) < 0);
+    return 0;
+}
+
+TEST(confined_front_has_its_state_alone)
+{
+    char folder[] = "/tmp/berth-front-XXXXXX";
+    if (in_child(tells_whether_it_can) == 0)
+        return;
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(writable, sizeof writable, "%s/w", folder);
+    snprintf(file, sizeof file, "%s/file", folder);
+    CHECK_INT(mkdir(writable, 0700), 0);
+    CHECK_INT(open_once(file, O_WRONLY | O_CREAT), 0);
+    int listener = listen_somewhere();
+    CHECK_INT(in_child(held_front), 0);
+    CHECK_INT(in_child(front_that_connects), 0);
+    close(listener);
+    CHECK_INT(unlink(file), 0);
+    CHECK_INT(rmdir(writable), 0);
+    CHECK_INT(rmdir(folder), 0);
 }
