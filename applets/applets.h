@@ -18,7 +18,7 @@ int doctor_main(char **argv);
 #define APPLETS(X)                                                                                 \
     X(master, "master",                                                                            \
       "forward ports to and from a host, through a session that survives roaming")                 \
-    X(agent, "agent", "a user's own daemon on a host; master starts it over ssh")                  \
+    X(agent, "agent", "join this machine to a broker; or a master's end, which it starts")         \
     X(guest_agent, "guest-agent", "the agent inside a VM or container, over vsock alone")          \
     X(guest, "guest", "commands, files and a shell inside a VM or container, from its host")       \
     X(broker, "broker", "routes each user's commands to that user's own joined agent")             \

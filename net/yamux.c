@@ -35,6 +35,7 @@ static void go_down(struct yamux *m, int error)
 {
     m->state = YAMUX_DOWN;
     m->error = error;
+    loop_timer_del(&m->silence);
     lose_streams(m);
     loop_task_post(&m->tell_down);
 }
@@ -110,6 +111,35 @@ static void on_go_away(struct yamux *m, const struct yamux_header *h)
         m->peer_away = true;
     else
         go_down(m, h->length == YAMUX_PROTOCOL_ERROR ? EPROTO : ECONNRESET);
+}
+
+/* Whether the peer is still there. */
+
+static void doubt(struct yamux *m, uint32_t dead_ms)
+{
+    m->doubted = true;
+    loop_timer_set(&m->silence, dead_ms);
+    yamux_want_ping(m, 0);
+}
+
+static void heard(struct yamux *m)
+{
+    m->heard_ms = loop_now_ms(m->loop);
+    if (m->doubted)
+        loop_timer_set(&m->silence, m->silence_ms);
+    m->doubted = false;
+}
+
+static void on_silence(void *arg)
+{
+    struct yamux *m = arg;
+    uint64_t silent_ms = loop_now_ms(m->loop) - m->heard_ms;
+    if (m->doubted)
+        go_down(m, ETIMEDOUT);
+    else if (silent_ms < m->silence_ms)
+        loop_timer_set(&m->silence, m->silence_ms - silent_ms);
+    else
+        doubt(m, m->dead_ms);
 }
 
 /* One RST is enough for any number of frames on the way. False: too much waits already. */
@@ -248,6 +278,7 @@ static void leave(struct yamux *m, bool flush)
     loop_task_del(&m->flush);
     loop_task_del(&m->tell_down);
     loop_timer_del(&m->sweep);
+    loop_timer_del(&m->silence);
     buf_fini(&m->urgent);
     stream_close(m->carrier);
     free(m->slots);
@@ -259,6 +290,7 @@ static void read_carrier(struct yamux *m)
     const uint8_t *p;
     size_t len;
     m->reading = true;
+    heard(m);
     while (m->state == YAMUX_UP && (p = stream_peek(m->carrier, &len))) {
         if (m->payload_left)
             take_payload(m, p, len);
@@ -383,6 +415,7 @@ struct mux *yamux_new(struct stream *carrier, enum yamux_role role, const struct
     loop_task_init(m->loop, &m->flush, flush, m);
     loop_task_init(m->loop, &m->tell_down, tell_down, m);
     loop_timer_init(m->loop, &m->sweep, sweep, m);
+    loop_timer_init(m->loop, &m->silence, on_silence, m);
     yamux_want_ping(m, 0);
     stream_own(carrier, on_carrier, m);
     return &m->mux;
@@ -391,4 +424,22 @@ struct mux *yamux_new(struct stream *carrier, enum yamux_role role, const struct
 uint64_t yamux_rtt_us(const struct mux *m)
 {
     return ((const struct yamux *)(const void *)m)->rtt_us;
+}
+
+void yamux_keep_alive(struct mux *mux, uint32_t silence_ms, uint32_t dead_ms)
+{
+    struct yamux *m = yamux_of(mux);
+    m->silence_ms = silence_ms;
+    m->dead_ms = dead_ms;
+    m->heard_ms = loop_now_ms(m->loop);
+    m->doubted = false;
+    if (m->state == YAMUX_UP)
+        loop_timer_set(&m->silence, silence_ms);
+}
+
+void yamux_probe(struct mux *mux, uint32_t dead_ms)
+{
+    struct yamux *m = yamux_of(mux);
+    if (m->state == YAMUX_UP && m->silence_ms && !m->doubted)
+        doubt(m, dead_ms);
 }

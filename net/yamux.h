@@ -25,6 +25,12 @@ enum yamux_role { YAMUX_CLIENT, YAMUX_SERVER };
 struct mux *yamux_new(struct stream *carrier, enum yamux_role role, const struct mux_events *events,
                       void *arg);
 
+/* From now on: a ping after `silence_ms` without a byte from the peer, and when there is none for
+ * `dead_ms` more, down() with ETIMEDOUT. */
+void yamux_keep_alive(struct mux *m, uint32_t silence_ms, uint32_t dead_ms);
+/* The ping now, as the path may be another, with `dead_ms` for the answer; only where it is kept alive. */
+void yamux_probe(struct mux *m, uint32_t dead_ms);
+
 /* Round trip of the last ping, microseconds; 0 before the first answer. */
 uint64_t yamux_rtt_us(const struct mux *m);
 

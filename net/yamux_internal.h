@@ -51,8 +51,12 @@ struct yamux {
     uint64_t ping_ms, ping_us; /* when the last one was sent */
     uint64_t rtt_us, rtt_floor_us;
 
+    uint32_t silence_ms, dead_ms; /* silence_ms 0: it is not kept alive */
+    uint64_t heard_ms;
+    bool doubted; /* a sign of life is awaited */
+
     struct loop_task flush, tell_down;
-    struct loop_timer sweep;
+    struct loop_timer sweep, silence;
 };
 
 /* yamux.c */

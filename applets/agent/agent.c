@@ -5,6 +5,7 @@
 
 #include "applets/agent/agent.h"
 #include "applets/agent/attach.h"
+#include "applets/agent/join_run.h"
 #include "applets/agent/udp_echo.h"
 #include "applets/applets.h"
 #include "applets/service/udp_token.h"
@@ -15,12 +16,37 @@
 #include "core/opt.h"
 #include "core/paths.h"
 
-enum { OPT_ATTACH = 1, OPT_DAEMON, OPT_CHECK, OPT_UDP_ECHO, OPT_HELP };
+enum {
+    OPT_ATTACH = 1,
+    OPT_DAEMON,
+    OPT_CHECK,
+    OPT_UDP_ECHO,
+    OPT_JOIN,
+    OPT_CODE,
+    OPT_NAME,
+    OPT_ALLOW,
+    OPT_ROOT,
+    OPT_PIN,
+    OPT_CA,
+    OPT_INSECURE,
+    OPT_HELP
+};
 
 static const struct opt options[] = {
-    {0, "attach", OPT_FLAG, OPT_ATTACH},       {0, "daemon", OPT_VALUE, OPT_DAEMON},
-    {0, "check-sha256", OPT_VALUE, OPT_CHECK}, {0, "udp-echo", OPT_OPTIONAL, OPT_UDP_ECHO},
-    {'h', "help", OPT_FLAG, OPT_HELP},         {0},
+    {0, "attach", OPT_FLAG, OPT_ATTACH},
+    {0, "daemon", OPT_VALUE, OPT_DAEMON},
+    {0, "check-sha256", OPT_VALUE, OPT_CHECK},
+    {0, "udp-echo", OPT_OPTIONAL, OPT_UDP_ECHO},
+    {0, "join", OPT_VALUE, OPT_JOIN},
+    {0, "code", OPT_VALUE, OPT_CODE},
+    {0, "name", OPT_VALUE, OPT_NAME},
+    {0, "allow", OPT_VALUE, OPT_ALLOW},
+    {0, "root", OPT_VALUE, OPT_ROOT},
+    {0, "pin", OPT_VALUE, OPT_PIN},
+    {0, "ca", OPT_VALUE, OPT_CA},
+    {0, "insecure-http", OPT_FLAG, OPT_INSECURE},
+    {'h', "help", OPT_FLAG, OPT_HELP},
+    {0},
 };
 
 /* After an upload: is this file what the master sent? */
@@ -53,24 +79,48 @@ static int echo(const char *text)
     return udp_echo((unsigned)secs);
 }
 
+static int run_daemon(const char *text)
+{
+    uint64_t which;
+    if (opt_unsigned(text, PATH_AGENT_SOCKETS - 1, &which) == 0)
+        return daemon_run((unsigned)which);
+    log_error("--daemon needs the number of a socket path, 0 or 1");
+    return 2;
+}
+
+static int run_join(const struct join_words *w)
+{
+    if (w->broker.url)
+        return join_run(w);
+    log_error("the agent is started by `berth master` over ssh, or joins a broker with --join URL; "
+              "see `berth agent --help`");
+    return 2;
+}
+
 int agent_main(char **argv)
 {
     struct opts o = opts_of(options, argv);
-    uint64_t which;
-    switch (opt_next(&o)) {
-    case OPT_ATTACH: return attach();
-    case OPT_CHECK: return check_self(o.value);
-    case OPT_UDP_ECHO: return echo(o.value);
-    case OPT_HELP: return applet_help("agent");
-    case OPT_DAEMON:
-        if (opt_unsigned(o.value, PATH_AGENT_SOCKETS - 1, &which) < 0) {
-            log_error("--daemon needs the number of a socket path, 0 or 1");
+    struct join_words w = {0};
+    for (;;) {
+        switch (opt_next(&o)) {
+        case OPT_ATTACH: return attach();
+        case OPT_CHECK: return check_self(o.value);
+        case OPT_UDP_ECHO: return echo(o.value);
+        case OPT_HELP: return applet_help("agent");
+        case OPT_DAEMON: return run_daemon(o.value);
+        case OPT_JOIN: w.broker.url = o.value; break;
+        case OPT_CODE: w.code = o.value; break;
+        case OPT_NAME: w.name = o.value; break;
+        case OPT_ALLOW: w.allow = o.value; break;
+        case OPT_ROOT: w.root = o.value; break;
+        case OPT_PIN: w.broker.pin = o.value; break;
+        case OPT_CA: w.broker.ca = o.value; break;
+        case OPT_INSECURE: w.broker.insecure_http = true; break;
+        case OPT_END: return run_join(&w);
+        case OPT_OPERAND:
+            log_error("agent takes no %s (see berth agent --help)", o.value);
             return 2;
+        default: return 2;
         }
-        return daemon_run((unsigned)which);
-    case OPT_ERROR: return 2;
-    default:
-        log_error("the agent is started by `berth master` over ssh; see `berth agent --help`");
-        return 2;
     }
 }

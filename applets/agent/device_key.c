@@ -12,7 +12,7 @@
 #define MACHINE_BYTES 4
 
 /* What tells this machine from others: a few digits of it are enough, and say nothing of it. */
-static char *file_name(void)
+char *device_machine(void)
 {
     char host[256] = "";
     size_t len = 0;
@@ -25,7 +25,7 @@ static char *file_name(void)
     else
         key_sha256(host, strlen(host), hash);
     hex_encode(hex, hash, MACHINE_BYTES);
-    return xasprintf("device-%s.key", hex);
+    return xstrdup(hex);
 }
 
 static void complete(struct device_key *key)
@@ -69,7 +69,8 @@ static int take(struct device_key *key, const char *path, char *text, char **why
 
 int device_key_load(struct device_key *key, char **why)
 {
-    cleanup_free char *name = file_name(), *path = path_config(name);
+    cleanup_free char *machine = device_machine(), *name = xasprintf("device-%s.key", machine),
+                      *path = path_config(name);
     size_t len;
     char *text = path_read(path, 4 * KEY_SECRET_LEN, &len);
     if (!text && errno == ENOENT)

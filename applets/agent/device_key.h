@@ -13,4 +13,7 @@ struct device_key {
  * share a home. 0, or -1 with a line in *why (heap). */
 int device_key_load(struct device_key *key, char **why);
 
+/* MACHINE: a few hex digits; heap. */
+char *device_machine(void);
+
 #endif

@@ -219,6 +219,7 @@ void bridge_accept(struct bridges *all, struct stream *carrier, const char *user
     loop_timer_init(all->loop, &b->patience, on_patience, b);
     loop_timer_set(&b->patience, BRIDGE_JOIN_MS);
     b->mux = yamux_new(carrier, YAMUX_SERVER, &mux_events, b);
+    yamux_keep_alive(b->mux, BRIDGE_SILENCE_MS, BRIDGE_DEAD_MS);
     b->hello = mux_open(b->mux);
     stream_own(b->hello, on_hello, b);
     key_random(b->nonce, sizeof b->nonce);

@@ -11,6 +11,8 @@
 #include "core/stream.h"
 
 #define BRIDGE_JOIN_MS      10000
+#define BRIDGE_SILENCE_MS   15000 /* agents ping by themselves before that */
+#define BRIDGE_DEAD_MS      15000 /* for the answer to a ping */
 #define BRIDGE_METADATA_MAX 8192u /* bytes of JSON */
 
 /* What all connections share. */

@@ -331,3 +331,44 @@ TEST(yamux_pours_through_sockets)
     CHECK(yamux_rtt_us(r.a.m) > 0 && yamux_rtt_us(r.b.m) > 0);
     yrig_end(&r);
 }
+
+TEST(yamux_gives_up_who_is_silent)
+{
+    struct rig r;
+    yrig_raw(&r, YAMUX_CLIENT);
+    raw_send(&r, YAMUX_PING, YAMUX_ACK, 0, 1);
+    yrig_settle(&r);
+    yamux_keep_alive(r.a.m, 1, 1);
+    for (int i = 0; i < 30000 && !r.a.downs; i++)
+        loop_turn(r.loop, 1);
+    CHECK_INT(r.a.downs, 1);
+    CHECK_INT(r.a.down_error, ETIMEDOUT);
+    CHECK_STR(raw_text(&r), "ping SYN 0 2");
+    yrig_end(&r);
+}
+
+/* Each answer begins the silence anew. */
+TEST(yamux_keeps_who_answers)
+{
+    struct rig r;
+    struct yamux_header h;
+    yrig_raw(&r, YAMUX_CLIENT);
+    raw_send(&r, YAMUX_PING, YAMUX_ACK, 0, 1);
+    yrig_settle(&r);
+    yamux_keep_alive(r.a.m, 1, 3600000);
+    for (int pings = 0; pings < 5; pings++) {
+        for (int i = 0; i < 30000 && !raw_next(&r, &h); i++)
+            loop_turn(r.loop, 1);
+        CHECK_INT(h.type, YAMUX_PING);
+        CHECK_INT(h.flags, YAMUX_SYN);
+        raw_send(&r, YAMUX_PING, YAMUX_ACK, 0, h.length);
+    }
+    CHECK_INT(r.a.downs, 0);
+    yrig_settle(&r);
+    yamux_keep_alive(r.a.m, 3600000, 3600000);
+    yamux_probe(r.a.m, 1);
+    for (int i = 0; i < 30000 && !r.a.downs; i++)
+        loop_turn(r.loop, 1);
+    CHECK_INT(r.a.down_error, ETIMEDOUT);
+    yrig_end(&r);
+}
