@@ -1,5 +1,8 @@
 /* file_put.c: FilePut {path, mode, size} and that many bytes: a file replaced as a whole. What a
- * disk may take its time for is done by a child. */
+ * disk may take its time for is done by a child.
+ *
+ * Without a size, which an opener may not know, the bytes come as data frames on channel 0, and an
+ * empty one says that these were all: the end of the stream could as well be the opener's own. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,11 +11,13 @@
 #include "applets/service/offload.h"
 #include "core/mem.h"
 
+#define SIZE_FRAMED (-1)
+
 struct put {
     struct loop *loop;
     struct request *request; /* NULL: aborted while the commit was under way */
     struct file_replace file;
-    int64_t size;
+    int64_t size; /* SIZE_FRAMED: not known beforehand */
     bool committing;
 };
 
@@ -64,7 +69,15 @@ static void start_commit(struct put *p)
 
 /* The bytes. */
 
-static void take_bytes(struct put *p)
+static bool write_bytes(struct put *p, const uint8_t *data, size_t len)
+{
+    int error = file_replace_write(&p->file, data, len);
+    if (error)
+        file_fail(p->request, p->file.path, error);
+    return !error;
+}
+
+static void take_sized(struct put *p)
 {
     struct stream *s = p->request->stream;
     const uint8_t *data;
@@ -72,15 +85,61 @@ static void take_bytes(struct put *p)
     while (p->file.size < p->size && (data = stream_peek(s, &len)) != NULL) {
         if ((int64_t)len > p->size - p->file.size)
             len = (size_t)(p->size - p->file.size);
-        int error = file_replace_write(&p->file, data, len);
-        if (error) {
-            file_fail(p->request, p->file.path, error);
+        if (!write_bytes(p, data, len))
             return;
-        }
         stream_consume(s, len);
     }
     if (p->file.size == p->size)
         start_commit(p);
+}
+
+/* False when nothing more is to be read. */
+static bool take_frame(struct put *p, const struct frame *f)
+{
+    if (f->payload[0] != CHANNEL_STDIN) {
+        request_fail(p->request, ERR_INVALID_REQUEST, "%s: what follows is on no channel of it",
+                     p->file.path);
+        return false;
+    }
+    if (f->len > 1)
+        return write_bytes(p, f->payload + 1, f->len - 1);
+    start_commit(p);
+    return false;
+}
+
+static void take_framed(struct put *p)
+{
+    struct request *r = p->request;
+    struct frame f;
+    bool on = true;
+    while (on) {
+        switch (frame_read(&r->frames, r->stream, &f)) {
+        case FRAME_MORE: return;
+        case FRAME_READY: on = take_frame(p, &f); break;
+        case FRAME_BAD:
+            request_fail(r, ERR_INVALID_REQUEST, "%s: a frame is empty or over the limit",
+                         p->file.path);
+            return;
+        }
+    }
+}
+
+static void take_bytes(struct put *p)
+{
+    if (p->size == SIZE_FRAMED)
+        take_framed(p);
+    else
+        take_sized(p);
+}
+
+static void ended_early(struct put *p)
+{
+    if (p->size == SIZE_FRAMED)
+        request_fail(p->request, ERR_INVALID_REQUEST, "%s: the end was not said after %lld bytes",
+                     p->file.path, (long long)p->file.size);
+    else
+        request_fail(p->request, ERR_INVALID_REQUEST, "%s: %lld of %lld bytes came", p->file.path,
+                     (long long)p->file.size, (long long)p->size);
 }
 
 static void on_event(void *arg, struct stream *s, enum stream_event event)
@@ -95,8 +154,7 @@ static void on_event(void *arg, struct stream *s, enum stream_event event)
     else if (event == STREAM_DATA)
         take_bytes(p);
     else if (event == STREAM_EOF && !p->committing)
-        request_fail(r, ERR_INVALID_REQUEST, "%s: %lld of %lld bytes came", p->file.path,
-                     (long long)p->file.size, (long long)p->size);
+        ended_early(p);
 }
 
 /* The request. */
@@ -118,11 +176,12 @@ static void start(struct request *r, const char *path, int64_t size, int64_t mod
 
 void serve_file_put(struct request *r)
 {
-    int64_t mode, size;
+    int64_t mode, size = SIZE_FRAMED;
     cleanup_free char *path = file_path_asked(r, "path");
     if (!path)
         return;
-    if (json_get_int(r->message.body, "size", &size) != 1 || size < 0)
+    int said = json_get_int(r->message.body, "size", &size);
+    if (said < 0 || (said && size < 0))
         request_fail(r, ERR_INVALID_REQUEST, "FilePut: size is no number of bytes");
     else if (file_mode_asked(r, &mode) == 0)
         start(r, path, size, mode);

@@ -141,6 +141,69 @@ TEST(file_put_interrupted_at_any_byte)
     rig_fini(&g);
 }
 
+TEST(file_put_of_no_known_size)
+{
+    struct rig g;
+    size_t len;
+    rig_init(&g);
+    const char *path = rig_path(&g, "f");
+    cleanup_free uint8_t *bytes = big_bytes();
+    rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s\"}", path);
+    for (size_t at = 0, n = 1; at < BIG; at += n, n = n * 3 % 65536 + 1) {
+        n = n < BIG - at ? n : BIG - at;
+        rig_send_data(&g, CHANNEL_STDIN, bytes + at, n);
+    }
+    rig_send_data(&g, CHANNEL_STDIN, NULL, 0);
+    rig_expect(&g, MSG_OK);
+    rig_expect_end(&g);
+    cleanup_free char *found = path_read(path, BIG, &len);
+    CHECK_INT(len, BIG);
+    CHECK(found && memcmp(found, bytes, BIG) == 0);
+    rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s\",\"size\":null}", path);
+    rig_send_data(&g, CHANNEL_STDIN, NULL, 0);
+    rig_expect(&g, MSG_OK);
+    expect_file(path, "");
+    rig_fini(&g);
+}
+
+/* The end of the stream, wherever it comes, is not the file's. */
+TEST(file_put_of_no_known_size_interrupted)
+{
+    static const char wire[] = "\0\0\0\4\0"
+                               "abc\0\0\0\3\0"
+                               "de\0\0\0\1";
+    struct rig g;
+    rig_init(&g);
+    const char *path = rig_path(&g, "f");
+    rig_write_file(path, "old");
+    for (size_t cut = 0; cut < sizeof wire; cut++)
+        for (int half = 0; half < 2; half++) {
+            rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s\"}", path);
+            rig_send(&g, wire, cut);
+            if (half) {
+                shutdown(g.fd, SHUT_WR);
+                rig_expect_error(&g, ERR_INVALID_REQUEST);
+            }
+            rig_close(&g);
+            until_idle(&g);
+            expect_file(path, "old");
+            CHECK_INT(entries(g.dir), 1);
+        }
+    rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s\"}", path);
+    rig_send(&g, wire, sizeof wire - 1);
+    rig_send(&g, "\0", 1);
+    rig_expect(&g, MSG_OK);
+    expect_file(path, "abcde");
+    static const char *const bad[] = {"\0\0\0\2\1x", "\0\0\0\2{x", "\0\0\0\0\0x", "what is this"};
+    for (size_t i = 0; i < countof(bad); i++) {
+        rig_open(&g, "{\"type\":\"FilePut\",\"path\":\"%s\"}", path);
+        rig_send(&g, bad[i], 6);
+        rig_expect_error(&g, ERR_INVALID_REQUEST);
+        expect_file(path, "abcde");
+    }
+    rig_fini(&g);
+}
+
 /* What is done to a child that serves a FilePut of 100 bytes, once 60 of them have come. */
 static pid_t put_in_child(const char *path, int ready)
 {
@@ -301,7 +364,7 @@ TEST(file_put_refused)
         enum error_code code;
         const char *why;
     } rows[] = {
-        {"\"path\":\"x\"", ERR_INVALID_REQUEST, no_size},
+        {"\"path\":\"d\"", ERR_INVALID_REQUEST, "d: not a regular file"},
         {"\"size\":1", ERR_INVALID_REQUEST, "FilePut: path is missing"},
         {"\"path\":\"x\",\"size\":-1", ERR_INVALID_REQUEST, no_size},
         {"\"path\":\"x\",\"size\":\"1\"", ERR_INVALID_REQUEST, no_size},
