@@ -207,6 +207,7 @@ static const struct {
     [API_AGENT_AMBIGUOUS] = {409, "agent_ambiguous"},
     [API_CONFLICT] = {409, "conflict"},
     [API_PAYLOAD_TOO_LARGE] = {413, "payload_too_large"},
+    [API_RANGE] = {416, "range_not_satisfiable"},
     [API_RATE_LIMITED] = {429, "rate_limited"},
     [API_INTERNAL] = {500, "internal"},
     [API_AGENT_ERROR] = {502, "agent_error"},
@@ -231,7 +232,7 @@ static void answer(struct call *c, int status, const char *fields, struct json_o
     call_end(c);
 }
 
-static void answer_error(struct call *c, enum api_error code, const char *fields, const char *text)
+void call_error_with(struct call *c, enum api_error code, const char *fields, const char *text)
 {
     struct json_out *out = json_out_new();
     json_put_str(out, json_out_root(out), "error", errors[code].name);
@@ -246,7 +247,7 @@ void call_error(struct call *c, enum api_error code, const char *fmt, ...)
     cleanup_free char *text = xvasprintf(fmt, ap);
     va_end(ap);
     bool who = code == API_UNAUTHORIZED;
-    answer_error(c, code, who ? "WWW-Authenticate: Bearer realm=\"berth\"\r\n" : "", text);
+    call_error_with(c, code, who ? "WWW-Authenticate: Bearer realm=\"berth\"\r\n" : "", text);
 }
 
 void call_fault(struct call *c, const char *what, int error)
@@ -260,7 +261,7 @@ void call_limited(struct call *c, uint32_t wait_ms)
     unsigned seconds = wait_ms / 1000 + 1;
     cleanup_free char *field = xasprintf("Retry-After: %u\r\n", seconds);
     cleanup_free char *text = xasprintf("That is too often; try again in %u s.", seconds);
-    answer_error(c, API_RATE_LIMITED, field, text);
+    call_error_with(c, API_RATE_LIMITED, field, text);
 }
 
 void call_json(struct call *c, const char *fields, struct json_out *out)

@@ -55,6 +55,7 @@ enum api_error {
     API_AGENT_AMBIGUOUS,
     API_CONFLICT,
     API_PAYLOAD_TOO_LARGE,
+    API_RANGE,
     API_RATE_LIMITED,
     API_INTERNAL,
     API_AGENT_ERROR,
@@ -65,6 +66,8 @@ enum api_error {
 const char *api_error_name(enum api_error code);
 void call_error(struct call *c, enum api_error code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* With further `fields`, as for call_json(). */
+void call_error_with(struct call *c, enum api_error code, const char *fields, const char *text);
 /* What the store could not do: 500, and a line in the log. */
 void call_fault(struct call *c, const char *what, int error);
 void call_limited(struct call *c, uint32_t wait_ms);
@@ -95,10 +98,11 @@ void call_prove(struct call *c, const char *token, call_fn *fn);
 void call_time(char text[static CALL_TIME_LEN + 1], int64_t s);
 
 /* The routes, by file. */
-call_fn api_page, api_install, api_download;                                                       /* api_static.c */
+call_fn api_page, api_install, api_download;                            /* api_static.c */
 call_fn api_me, api_session_open, api_session_close;                    /* api_session.c */
 call_fn api_agents, api_agent_code, api_agent_enroll, api_agent_revoke; /* api_agents.c */
 call_fn api_bridge, api_health;                                         /* api_bridge.c */
 call_fn api_terminal;                                                   /* api_terminal.c */
+call_fn api_file_get, api_file_put;                                     /* their own */
 
 #endif

@@ -16,6 +16,8 @@ const struct route routes[] = {
     {"GET", "/api/agents", api_agents, false, LIMIT_DEFAULT},
     {"DELETE", "/api/agents/*", api_agent_revoke, false, LIMIT_DEFAULT},
     {"POST", "/api/agent/code", api_agent_code, false, LIMIT_DEFAULT},
+    {"GET", "/api/files", api_file_get, false, LIMIT_DEFAULT},
+    {"PUT", "/api/files", api_file_put, false, LIMIT_DEFAULT},
     {"GET", "/api/terminal", api_terminal, false, LIMIT_EXEC},
     {0},
 };
