@@ -88,6 +88,11 @@ bool json_is_array(const struct json_value *v)
     return yyjson_is_arr(val_of(v));
 }
 
+bool json_is_string(const struct json_value *v)
+{
+    return yyjson_is_str(val_of(v));
+}
+
 const struct json_value *json_get(const struct json_value *v, const char *key)
 {
     yyjson_val *member = yyjson_obj_get(val_of(v), key);

@@ -18,6 +18,7 @@ const struct json_value *json_root(const struct json *doc);
 
 bool json_is_object(const struct json_value *v);
 bool json_is_array(const struct json_value *v);
+bool json_is_string(const struct json_value *v); /* also with NUL inside */
 /* A member that is absent or null is NULL. `v` may be NULL. */
 const struct json_value *json_get(const struct json_value *v, const char *key);
 /* A string without NUL inside; NULL when absent or anything else. */

@@ -1,6 +1,7 @@
 /* Server-sent events. */
 #include "net/http_sse.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,13 @@ void sse_send(struct sse *e, const char *type, const void *data, size_t len)
     stream_write(e->exchange, buf_front(&event), event.len);
     buf_fini(&event);
     loop_timer_set(&e->alive, e->alive_ms);
+}
+
+void sse_id(struct sse *e, uint64_t id)
+{
+    char line[32];
+    int len = snprintf(line, sizeof(line), "id: %llu\n", (unsigned long long)id);
+    stream_write(e->exchange, line, (size_t)len);
 }
 
 size_t sse_room(const struct sse *e)

@@ -24,6 +24,8 @@ struct sse *sse_begin(struct stream *exchange, const char *fields, uint32_t aliv
 /* One event. `type` NULL: "message"; a type has no line's end in it. Each line of data[len], which is
  * UTF-8 without NUL, however it ends (CR, LF, CRLF), is a line of the event. */
 void sse_send(struct sse *e, const char *type, const void *data, size_t len);
+/* Before sse_send(): that event's id, which a client that comes again gives as Last-Event-ID. */
+void sse_id(struct sse *e, uint64_t id);
 /* How much should be sent now; 0: wait for drained(). */
 size_t sse_room(const struct sse *e);
 /* The response's end. NULL is fine. */

@@ -20,7 +20,7 @@ struct activity_what {
     const struct principal *who;
     enum activity_kind kind;
     const char *agent, *hostname; /* where; "" where that is nowhere, or not known */
-    const char *what;             /* the command, the path; "" where there is none. Long ones are cut */
+    const char *what; /* the command, the path; "" where there is none. Long ones are cut */
 };
 
 /* Once, from the loop, unless activity_end() comes first. 0: it is kept, and may begin; or an errno of the

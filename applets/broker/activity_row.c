@@ -1,6 +1,6 @@
 #include "applets/broker/activity_row.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +43,7 @@ void activity_prefix(char key[static ACTIVITY_KEY_ROOM], const struct principal 
 
 void activity_key(char key[static ACTIVITY_KEY_ROOM], const struct principal *who, uint64_t id)
 {
-    snprintf(key, ACTIVITY_KEY_ROOM, "activity/%s/%016llx", who->id, (unsigned long long)~id);
+    snprintf(key, ACTIVITY_KEY_ROOM, "activity/%s/%016" PRIx64, who->id, ~id);
 }
 
 int activity_read_id(const char *text, uint64_t *id)
@@ -152,7 +152,7 @@ static void put_number(struct json_out *out, struct json_node *to, const char *k
 void activity_tell(struct json_out *out, struct json_node *to, const struct activity_row *row)
 {
     char id[ACTIVITY_ID_LEN + 1];
-    snprintf(id, sizeof id, "%016llx", (unsigned long long)row->id);
+    snprintf(id, sizeof id, "%016" PRIx64, row->id);
     json_put_str(out, to, "id", id);
     put_time(out, to, row->id);
     json_put_str(out, to, "kind", kinds[row->kind]);

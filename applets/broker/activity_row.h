@@ -42,8 +42,8 @@ struct activity_row {
     uint64_t revision; /* of the store, which grows with each change */
     enum activity_kind kind;
     enum activity_outcome outcome;
-    int exit_code;       /* or ACTIVITY_NO_CODE */
-    int64_t duration_ms; /* -1: it runs, or took no time */
+    int exit_code;                       /* or ACTIVITY_NO_CODE */
+    int64_t duration_ms;                 /* -1: it runs, or took no time */
     const char *agent, *hostname, *what; /* "": none */
 };
 

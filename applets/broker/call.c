@@ -131,7 +131,9 @@ const char *call_field(const struct call *c, const char *name)
 
 bool call_accepts_events(const struct call *c)
 {
-    return http_field_lists(http_request_head(c->exchange), "Accept", "text/event-stream");
+    const struct http_head *head = http_request_head(c->exchange);
+    return strcmp(head->method, "HEAD") != 0 &&
+           http_field_lists(head, "Accept", "text/event-stream");
 }
 
 int call_param(struct call *c, const char *name, bool needed, char **value)
@@ -190,6 +192,8 @@ void call_read_json(struct call *c, void (*fn)(struct call *c, const struct json
     stream_own(c->exchange, on_body, c);
     if (http_accept_body(c->exchange, BODY_MAX) < 0)
         call_error(c, API_PAYLOAD_TOO_LARGE, "A body has at most %u bytes.", BODY_MAX);
+    else if (stream_ended(c->exchange)) /* there is none, and that was told before */
+        take_json(c);
 }
 
 /* ---- answers ---- */

@@ -5,6 +5,21 @@
 
 #include "core/message.h"
 
+/* Whoever has taken the exchange says so themselves. */
+static void must_not_begin(struct deed *d, int error)
+{
+    struct call *c = d->call;
+    if (error)
+        d->entry = NULL;
+    deed_end(d, ACTIVITY_LOST, ACTIVITY_NO_CODE);
+    if (!c->exchange)
+        d->fn(c, NULL, NULL);
+    else if (error)
+        call_fault(c, "the audit trail", error);
+    else
+        call_error(c, API_AGENT_DISCONNECTED, "The agent %s is gone.", d->agent);
+}
+
 /* The agent may have gone since it was found. */
 static void on_kept(void *arg, int error)
 {
@@ -12,19 +27,12 @@ static void on_kept(void *arg, int error)
     struct call *c = d->call;
     struct place place;
     struct stream *s = NULL;
-    if (error) {
-        d->entry = NULL;
-        call_fault(c, "the audit trail", error);
-        return;
-    }
-    if (place_find(c->front, &c->who, d->agent, &place) == 0)
+    if (!error && place_find(c->front, &c->who, d->agent, &place) == 0)
         s = place_connect(&place);
-    if (s) {
+    if (s)
         d->fn(c, &place, s);
-        return;
-    }
-    deed_end(d, ACTIVITY_LOST, ACTIVITY_NO_CODE);
-    call_error(c, API_AGENT_DISCONNECTED, "The agent %s is gone.", d->agent);
+    else
+        must_not_begin(d, error);
 }
 
 int deed_begin(struct deed *d, struct call *c, const char *agent, enum activity_kind kind,

@@ -6,7 +6,8 @@
 #include "applets/broker/activity.h"
 #include "applets/broker/place.h"
 
-/* The place, and a stream to it, which is the callee's. */
+/* The place, and a stream to it, which is the callee's. NULL, where the call's exchange was taken: it must not
+ * begin, and the deed has ended. */
 typedef void deed_fn(struct call *c, const struct place *p, struct stream *s);
 
 /* Embedded in the call's state. */

@@ -19,5 +19,7 @@ const struct route routes[] = {
     {"GET", "/api/files", api_file_get, false, LIMIT_DEFAULT},
     {"PUT", "/api/files", api_file_put, false, LIMIT_DEFAULT},
     {"GET", "/api/terminal", api_terminal, false, LIMIT_EXEC},
+    {"POST", "/api/exec", api_exec, false, LIMIT_EXEC},
+    {"GET", "/api/activity", api_activity, false, LIMIT_DEFAULT},
     {0},
 };

@@ -189,7 +189,7 @@ TEST(activity_is_told_to_who_listens_and_to_nobody_else)
     struct activity_listener l = {.fn = on_heard, .arg = &r};
     struct activity_listener not = {.fn = on_heard, .arg = &other};
     activity_listen(r.activity, &ann, &l);
-    activity_listen(r.activity, &bob, &not);
+    activity_listen(r.activity, &bob, &not );
     struct activity_entry *e = begin(&r, "ls");
     TURN_UNTIL(r.loop, r.heard == 1);
     CHECK_INT(r.last.outcome, ACTIVITY_RUNNING);
@@ -208,7 +208,7 @@ TEST(activity_is_told_to_who_listens_and_to_nobody_else)
     read_all(&r);
     CHECK_INT(r.heard, 3);
     CHECK_INT(other.heard, 0);
-    activity_unlisten(&not);
+    activity_unlisten(&not );
     rig_fini(&r);
 }
 

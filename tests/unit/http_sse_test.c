@@ -77,13 +77,14 @@ TEST(sse_writes_events_line_by_line)
     rig_init(&r);
     sse_send(r.sse, NULL, "one", 3);
     sse_send(r.sse, "exit", "a\nb\r\nc\rd\n", 9);
+    sse_id(r.sse, UINT64_MAX);
     sse_send(r.sse, NULL, "", 0);
     sse_end(r.sse);
     r.sse = NULL;
     TURN_UNTIL(r.loop, r.client.eofs == 1);
     CHECK(heard(&r, "\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nX: y\r\n"));
     CHECK(heard(&r, "\r\n\r\ndata: one\n\nevent: exit\ndata: a\ndata: b\ndata: c\ndata: d\n"
-                    "data: \n\ndata: \n\n"));
+                    "data: \n\nid: 18446744073709551615\ndata: \n\n"));
     rig_fini(&r);
 }
 
