@@ -12,7 +12,7 @@
 #include "net/websocket_frame.h"
 
 #define VERSION     "13"
-#define REFUSAL_MAX 65536u /* bytes of the body of another answer, which nobody reads */
+#define REFUSAL_MAX 65536u /* bytes of the body of another answer */
 
 /* The server's side (RFC 6455 section 4.2). */
 
@@ -74,13 +74,16 @@ struct websocket_dial {
     void *arg;
     char *protocol;
     char key[WS_KEY_LEN + 1];
+    int status; /* of another answer than 101, whose body is coming */
     bool over;
+    struct buf refusal; /* the body of another answer than 101 */
     struct loop_timer patience;
 };
 
 static void free_dial(void *p)
 {
     struct websocket_dial *d = p;
+    buf_fini(&d->refusal);
     free(d->protocol);
     free(d);
 }
@@ -100,9 +103,15 @@ static void fail(struct websocket_dial *d, int error, int status)
     d->fn(d->arg, NULL, error, status);
 }
 
+/* With a status there was an answer, even if the rest of it never comes. */
+static void end(struct websocket_dial *d, int error)
+{
+    fail(d, d->status ? ECONNREFUSED : error, d->status);
+}
+
 static void lost_patience(void *arg)
 {
-    fail(arg, ETIMEDOUT, 0);
+    end(arg, ETIMEDOUT);
 }
 
 /* A protocol that was not offered, or an extension, which we never offer, would be misunderstood. */
@@ -123,7 +132,7 @@ static void judge(struct websocket_dial *d)
 {
     const struct http_head *h = http_response_head(d->exchange);
     if (h->status != 101) {
-        fail(d, ECONNREFUSED, h->status);
+        d->status = h->status; /* why is in the body */
     } else if (!is_ours(d, h)) {
         fail(d, EPROTO, 101);
     } else {
@@ -134,15 +143,25 @@ static void judge(struct websocket_dial *d)
     }
 }
 
+static void take_refusal(struct websocket_dial *d)
+{
+    const uint8_t *data;
+    size_t len;
+    while ((data = stream_peek(d->exchange, &len)) != NULL) {
+        buf_append(&d->refusal, data, len);
+        stream_consume(d->exchange, len);
+    }
+}
+
 static void exchange_event(void *arg, struct stream *s, enum stream_event event)
 {
     struct websocket_dial *d = arg;
     switch (event) {
     case STREAM_OPEN: judge(d); break;
-    case STREAM_ERROR: fail(d, stream_error(s), 0); break;
-    case STREAM_DATA:
-    case STREAM_DRAINED:
-    case STREAM_EOF: break;
+    case STREAM_DATA: take_refusal(d); break;
+    case STREAM_EOF: end(d, EPROTO); break;
+    case STREAM_ERROR: end(d, stream_error(s)); break;
+    case STREAM_DRAINED: break;
     }
 }
 
@@ -193,4 +212,10 @@ void websocket_dial_cancel(struct websocket_dial *d)
 {
     if (d && !d->over)
         let_go(d);
+}
+
+const char *websocket_refusal(const struct websocket_dial *d, size_t *len)
+{
+    *len = d->refusal.len;
+    return (const char *)buf_front(&d->refusal);
 }

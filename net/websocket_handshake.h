@@ -33,6 +33,8 @@ typedef void websocket_dialled_fn(void *arg, struct stream *carrier, int error, 
 struct websocket_dial *websocket_dial(struct stream *carrier,
                                       const struct websocket_request *request,
                                       websocket_dialled_fn *fn, void *arg);
+/* While that is told: the body of an answer with another status, [*len]. NULL: none. */
+const char *websocket_refusal(const struct websocket_dial *d, size_t *len);
 /* Before it was told: resets the carrier, and nothing is told. */
 void websocket_dial_cancel(struct websocket_dial *d);
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "applets/guest/visit.h"
+#include "applets/guest/guest_visit.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 #include "net/guest_ask.h"
@@ -52,7 +52,7 @@ static int ask(struct question *q, char **argv)
         return none.status;
     const struct guest_question question = {
         .request = draft_of(q->request), .limit_ms = q->limit_ms, .fn = answered, .arg = q};
-    q->asking = guest_ask(v->loop, &v->place, &question);
+    q->asking = guest_ask(v->loop, guest_place_of(v), &question);
     int status = visit_run(v);
     if (q->asking)
         guest_ask_cancel(q->asking);

@@ -1,14 +1,14 @@
 /* connect.c: standard input and output joined with a connection as it is, for programs that
  * speak the protocol themselves. The guest's end is the end: it has said all it had to say. */
-#include "applets/guest/standard.h"
-#include "applets/guest/talk.h"
-#include "applets/guest/visit.h"
+#include "applets/guest/guest_visit.h"
+#include "applets/service/standard.h"
+#include "applets/service/talk.h"
 
 #include <string.h>
 
 struct joint {
     struct visit *visit;
-    struct guest_dial *dial;               /* until it is connected */
+    void *dial;                            /* until it is connected */
     struct stream *guest, *input, *output; /* from then on */
 };
 
@@ -56,14 +56,10 @@ static void on_output(void *arg, struct stream *s, enum stream_event event)
         pass_out(j);
 }
 
-static void dialled(void *arg, struct stream *s, int error)
+static void dialled(void *arg, struct stream *s)
 {
     struct joint *j = arg;
     j->dial = NULL;
-    if (error) {
-        visit_unreachable(j->visit, error);
-        return;
-    }
     j->guest = s;
     j->input = standard_open(j->visit->loop, 0);
     j->output = standard_open(j->visit->loop, 1);
@@ -78,10 +74,10 @@ int verb_connect(struct visit *v, char **argv)
     struct joint j = {.visit = v};
     if (!visit_words(v, argv, &none))
         return none.status;
-    j.dial = guest_dial(v->loop, &v->place, GUEST_DIAL_MS, dialled, &j);
+    j.dial = v->way->dial(v, dialled, &j);
     int status = visit_run(v);
     if (j.dial)
-        guest_dial_cancel(j.dial);
+        v->way->cancel(j.dial);
     stream_reset(j.guest);
     stream_reset(j.input);
     stream_reset(j.output);

@@ -1,6 +1,7 @@
 /* exec.c: a command in the guest, as if it ran here. */
-#include "applets/guest/run.h"
+#include "applets/guest/guest_visit.h"
 #include "applets/guest/run_words.h"
+#include "applets/service/run_command.h"
 #include "core/log.h"
 
 int verb_exec(struct visit *v, char **argv)
@@ -15,5 +16,5 @@ int verb_exec(struct visit *v, char **argv)
     }
     draft_bool(&w.request, "stdin", w.input);
     struct run_spec spec = {.request = w.request, .input = w.input};
-    return run(v, &spec);
+    return run_command(v, &spec);
 }

@@ -5,10 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "applets/guest/standard.h"
-#include "applets/guest/talk.h"
+#include "applets/guest/guest_visit.h"
 #include "applets/service/file_path.h"
 #include "applets/service/file_replace.h"
+#include "applets/service/standard.h"
+#include "applets/service/talk.h"
 #include "core/mem.h"
 
 struct get {
@@ -185,7 +186,7 @@ int verb_get(struct visit *v, char **argv)
     struct get g = {.visit = v, .talk.visit = v, .file = FILE_REPLACE_NONE};
     if (!visit_words(v, argv, &w))
         return w.status;
-    if (!visit_sendable(v, w.at[0]))
+    if (!visit_sendable(v->verb, w.at[0]))
         return 2;
     g.remote = w.at[0];
     bool file = w.n == 2 && strcmp(w.at[1], "-") != 0;

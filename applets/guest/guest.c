@@ -1,11 +1,10 @@
 /* guest.c: `berth guest`: a guest agent asked for one thing, from its host. */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "applets/applets.h"
-#include "applets/guest/standard.h"
-#include "applets/guest/visit.h"
+#include "applets/guest/guest_visit.h"
+#include "applets/service/standard.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/opt.h"
@@ -68,33 +67,21 @@ static int find_place(const struct address *a, struct guest_place *place)
     return status;
 }
 
-static void on_signal(void *arg, int signo)
-{
-    visit_end(arg, 128 + signo);
-}
-
-/* One that is ignored, as under nohup, stays so. */
-static void heed(struct visit *v, int signo)
-{
-    struct sigaction now;
-    if (sigaction(signo, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
-        loop_signal(v->loop, signo, on_signal, v);
-}
-
 static int visit(const struct guest_place *place, size_t verb, char **argv)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-    struct visit v = {.loop = loop_new(),
-                      .place = *place,
-                      .verb = verbs[verb].name,
-                      .failure = verbs[verb].failure};
-    v.where = guest_place_text(place);
-    for (size_t i = 0; i < countof(signals); i++)
-        heed(&v, signals[i]);
-    int status = verbs[verb].run(&v, argv);
-    loop_free(v.loop);
+    cleanup_free char *where = guest_place_text(place);
+    struct guest_visit v = {.base = {.loop = loop_new(),
+                                     .way = &guest_way,
+                                     .where = where,
+                                     .peer = "a guest agent",
+                                     .verb = verbs[verb].name,
+                                     .frame_limit = GUEST_FRAME_LIMIT,
+                                     .failure = verbs[verb].failure},
+                            .place = *place};
+    visit_heed_signals(&v.base);
+    int status = verbs[verb].run(&v.base, argv);
+    loop_free(v.base.loop);
     standard_restore();
-    free(v.where);
     return status;
 }
 

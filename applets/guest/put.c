@@ -5,8 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "applets/guest/guest_visit.h"
 #include "applets/guest/spool.h"
-#include "applets/guest/talk.h"
+#include "applets/service/talk.h"
 
 #define CHUNK         ((size_t)64 << 10)
 #define CHUNKS_A_TURN 16
@@ -138,7 +139,7 @@ int verb_put(struct visit *v, char **argv)
     struct put p = {.visit = v, .talk.visit = v, .fd = -1};
     if (!visit_words(v, argv, &w))
         return w.status;
-    if (!visit_sendable(v, w.at[w.n - 1]))
+    if (!visit_sendable(v->verb, w.at[w.n - 1]))
         return 2;
     p.path = w.at[w.n - 1];
     p.local = w.n == 2 && strcmp(w.at[0], "-") != 0 ? w.at[0] : NULL;

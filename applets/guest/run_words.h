@@ -2,7 +2,7 @@
 #ifndef GUEST_RUN_WORDS_H
 #define GUEST_RUN_WORDS_H
 
-#include "applets/guest/visit.h"
+#include "applets/guest/guest_visit.h"
 #include "core/message.h"
 
 struct run_words {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "applets/guest/standard.h"
+#include "applets/service/standard.h"
 #include "core/mem.h"
 
 struct spool {

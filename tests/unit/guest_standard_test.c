@@ -1,5 +1,5 @@
 /* Standard descriptors as streams, in processes whose own they are. */
-#include "applets/guest/standard.h"
+#include "applets/service/standard.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 #include "net/websocket_handshake.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
@@ -19,8 +20,10 @@ struct rig {
     struct probe client;
     const char *protocol;
     char *origin;
+    struct websocket_dial *dial;
     unsigned dialled;
     int error, status;
+    char refusal[8];
 };
 
 static void on_request(void *arg, struct stream *x)
@@ -48,6 +51,11 @@ static void on_dialled(void *arg, struct stream *carrier, int error, int status)
     r->dialled++;
     r->error = error;
     r->status = status;
+    if (r->dial) {
+        size_t len;
+        const char *text = websocket_refusal(r->dial, &len);
+        snprintf(r->refusal, sizeof r->refusal, "%.*s", (int)len, text ? text : "");
+    }
     if (carrier)
         probe_own(&r->client, websocket_stream_new(carrier, WS_CLIENT));
 }
@@ -185,7 +193,7 @@ TEST(websocket_dial_refuses_what_is_no_handshake)
     for (size_t i = 0; i < countof(rows); i++) {
         struct rig r;
         rig_init(&r, 100);
-        CHECK(websocket_dial(r.wire[0], &request, on_dialled, &r));
+        r.dial = websocket_dial(r.wire[0], &request, on_dialled, &r);
         probe_own(&r.client, r.wire[1]);
         cleanup_free char *answer = answer_to(&r, rows[i].out);
         stream_write(r.client.s, answer, strlen(answer));
@@ -195,6 +203,7 @@ TEST(websocket_dial_refuses_what_is_no_handshake)
         TURN_UNTIL(r.loop, r.dialled == 1);
         CHECK_INT(r.error, rows[i].error);
         CHECK_INT(r.status, rows[i].status);
+        CHECK_STR(r.refusal, rows[i].status == 403 ? "no" : "");
         CHECK((r.client.s != NULL) == (i == 0));
         probe_fini(&by_hand);
         rig_fini(&r);

@@ -1,4 +1,4 @@
-#include "applets/guest/standard.h"
+#include "applets/service/standard.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>

@@ -1,8 +1,8 @@
-/* run.h: a command in the guest, by ExecStream, joined with our standard descriptors. */
-#ifndef GUEST_RUN_H
-#define GUEST_RUN_H
+/* run_command.h: a command elsewhere, by ExecStream, joined with our standard descriptors. */
+#ifndef SERVICE_RUN_COMMAND_H
+#define SERVICE_RUN_COMMAND_H
 
-#include "applets/guest/talk.h"
+#include "applets/service/talk.h"
 
 struct run;
 
@@ -16,11 +16,11 @@ struct run_spec {
 
 /* Runs the loop until it has ended; the exit status: the command's, 128 + the signal that killed
  * it, or one of berth's own (RUN_…, v->failure). */
-int run(struct visit *v, struct run_spec *spec);
+int run_command(struct visit *v, struct run_spec *spec);
 
 enum { RUN_TIMED_OUT = 124, RUN_FAILED = 125, RUN_FORBIDDEN = 126, RUN_NOT_FOUND = 127 };
 
-/* To be called once it is started, and until run() returns. */
+/* To be called once it is started, and until run_command() returns. */
 void run_resize(struct run *r, uint16_t rows, uint16_t cols);
 
 #endif

@@ -1,18 +1,14 @@
-#include "applets/guest/talk.h"
+#include "applets/service/talk.h"
 
 #include <errno.h>
 
-static void dialled(void *arg, struct stream *s, int error)
+static void dialled(void *arg, struct stream *s)
 {
     struct talk *t = arg;
     t->dial = NULL;
     t->stream = s;
-    if (error) {
-        visit_unreachable(t->visit, error);
-        return;
-    }
     stream_own(s, t->fn, t->arg);
-    draft_send_within(&t->request, s, GUEST_FRAME_LIMIT);
+    draft_send_within(&t->request, s, t->visit->frame_limit);
     t->fn(t->arg, s, STREAM_OPEN);
 }
 
@@ -23,15 +19,15 @@ void talk_start(struct talk *t, struct draft *request, stream_fn *fn, void *arg)
     *request = (struct draft){0};
     t->fn = fn;
     t->arg = arg;
-    t->frames.limit = GUEST_FRAME_LIMIT;
-    t->dial = guest_dial(v->loop, &v->place, GUEST_DIAL_MS, dialled, t);
+    t->frames.limit = v->frame_limit;
+    t->dial = v->way->dial(v, dialled, t);
 }
 
 void talk_fini(struct talk *t)
 {
     draft_free(&t->request);
     if (t->dial)
-        guest_dial_cancel(t->dial);
+        t->visit->way->cancel(t->dial);
     t->dial = NULL;
     stream_reset(t->stream);
     t->stream = NULL;

@@ -1,41 +1,17 @@
-#include "applets/guest/visit.h"
+#include "applets/guest/guest_visit.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "applets/applets.h"
-#include "applets/guest/terminal.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/opt.h"
-#include "core/utf8.h"
 
-void visit_end(struct visit *v, int status)
+const struct guest_place *guest_place_of(const struct visit *v)
 {
-    if (v->ended)
-        return;
-    v->ended = true;
-    loop_stop(v->loop, status);
-}
-
-int visit_run(struct visit *v)
-{
-    return loop_run(v->loop);
-}
-
-void visit_fail(struct visit *v, const char *fmt, ...)
-{
-    va_list ap;
-    if (v->ended)
-        return;
-    va_start(ap, fmt);
-    cleanup_free char *text = xvasprintf(fmt, ap);
-    va_end(ap);
-    terminal_restore();
-    log_error("%s", text);
-    visit_end(v, v->failure);
+    return &((const struct guest_visit *)(const void *)v)->place; /* base is its first member */
 }
 
 static const char *why_refused(enum guest_kind kind)
@@ -63,25 +39,49 @@ static const char *remedy(enum guest_kind kind, int error)
 void visit_unreachable(struct visit *v, int error)
 {
     visit_fail(v, "cannot reach the guest agent at %s: %s%s", v->where, strerror(error),
-               remedy(v->place.kind, error));
+               remedy(guest_place_of(v)->kind, error));
 }
 
-void visit_lost(struct visit *v, int error)
+/* ---- the way there ---- */
+
+struct dialling {
+    struct visit *visit;
+    struct guest_dial *dial;
+    visit_dialled_fn *fn;
+    void *arg;
+};
+
+static void dialled(void *arg, struct stream *s, int error)
 {
-    if (error == EPROTO)
-        visit_fail(v, "%s: what came is not a guest agent's answer", v->where);
+    struct dialling *d = arg;
+    d->dial = NULL;
+    if (error)
+        visit_unreachable(d->visit, error);
     else
-        visit_fail(v, "%s: the connection broke before %s was done: %s", v->where, v->verb,
-                   strerror(error));
+        d->fn(d->arg, s);
+    if (!error)
+        loop_reap(d->visit->loop, d, free);
 }
 
-void visit_output_failed(struct visit *v, const char *name, int error)
+static void *dial(struct visit *v, visit_dialled_fn *fn, void *arg)
 {
-    if (error == EPIPE)
-        visit_end(v, 128 + SIGPIPE);
-    else
-        visit_fail(v, "%s: %s", name, strerror(error));
+    struct dialling *d = xcalloc(1, sizeof *d);
+    *d = (struct dialling){.visit = v, .fn = fn, .arg = arg};
+    d->dial = guest_dial(v->loop, guest_place_of(v), GUEST_DIAL_MS, dialled, d);
+    return d;
 }
+
+static void cancel(void *dialling)
+{
+    struct dialling *d = dialling;
+    if (d->dial)
+        guest_dial_cancel(d->dial);
+    loop_reap(d->visit->loop, d, free);
+}
+
+const struct visit_way guest_way = {dial, cancel};
+
+/* ---- words ---- */
 
 static bool add_word(struct words *w, char *word)
 {
@@ -112,13 +112,5 @@ bool visit_words(const struct visit *v, char **argv, struct words *w)
         return true;
     log_error("%s: too %s words (see berth guest --help)", v->verb,
               w->n < w->least ? "few" : "many");
-    return false;
-}
-
-bool visit_sendable(const struct visit *v, const char *word)
-{
-    if (utf8_valid(word, strlen(word)))
-        return true;
-    log_error("%s: %s is not UTF-8, as what is sent to a guest must be", v->verb, word);
     return false;
 }

@@ -3,8 +3,8 @@
  * Streams want O_NONBLOCK, which belongs to what a descriptor stands for: a shell or the rest
  * of a pipeline that shares a terminal or a pipe would get it too. So a pipe or terminal is
  * opened anew where the kernel lets us, and else set back in the end. */
-#ifndef GUEST_STANDARD_H
-#define GUEST_STANDARD_H
+#ifndef SERVICE_STANDARD_H
+#define SERVICE_STANDARD_H
 
 #include "core/stream.h"
 

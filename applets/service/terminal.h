@@ -1,6 +1,6 @@
 /* terminal.h: the terminal at standard input, handed to a program elsewhere. */
-#ifndef GUEST_TERMINAL_H
-#define GUEST_TERMINAL_H
+#ifndef SERVICE_TERMINAL_H
+#define SERVICE_TERMINAL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,12 +1,12 @@
-/* run.c: frames from the guest become output, input becomes frames; each held up by the other
+/* run_command.c: frames from the agent become output, input becomes frames; each held up by the other
  * side's room. Standard output and error share the connection, so one that nobody reads holds
  * up the other. */
-#include "applets/guest/run.h"
+#include "applets/service/run_command.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "applets/guest/standard.h"
+#include "applets/service/standard.h"
 #include "core/mem.h"
 
 #define PIECE ((size_t)64 << 10) /* of input in one frame */
@@ -82,7 +82,7 @@ static void take_data(struct run *r, const struct frame *f)
     }
 }
 
-/* ---- what the guest says of the command ---- */
+/* ---- what the agent says of the command ---- */
 
 static void begin(struct run *r)
 {
@@ -151,7 +151,7 @@ static void on_output(void *arg, struct stream *s, enum stream_event event)
         visit_output_failed(o->run->visit, o->name, stream_error(s));
 }
 
-static void on_guest(void *arg, struct stream *s, enum stream_event event)
+static void on_agent(void *arg, struct stream *s, enum stream_event event)
 {
     struct run *r = arg;
     switch (event) {
@@ -180,12 +180,12 @@ static void open_output(struct run *r, struct output *o, int fd, const char *nam
     stream_own(o->stream, on_output, o);
 }
 
-int run(struct visit *v, struct run_spec *spec)
+int run_command(struct visit *v, struct run_spec *spec)
 {
     struct run r = {.visit = v, .spec = spec, .talk.visit = v};
     open_output(&r, &r.out, 1, "standard output");
     open_output(&r, &r.err, 2, "standard error");
-    talk_start(&r.talk, &spec->request, on_guest, &r);
+    talk_start(&r.talk, &spec->request, on_agent, &r);
     int status = visit_run(v);
     talk_fini(&r.talk);
     stream_reset(r.input);

@@ -1,4 +1,4 @@
-#include "applets/guest/terminal.h"
+#include "applets/service/terminal.h"
 
 #include <signal.h>
 #include <stdlib.h>

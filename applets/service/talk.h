@@ -1,15 +1,15 @@
 /* talk.h: a request on a connection of its own whose answer is more than one message. */
-#ifndef GUEST_TALK_H
-#define GUEST_TALK_H
+#ifndef SERVICE_TALK_H
+#define SERVICE_TALK_H
 
-#include "applets/guest/visit.h"
+#include "applets/service/visit.h"
 #include "core/message.h"
 
 struct talk {
     struct visit *visit;
-    struct draft request;    /* until it is sent */
-    struct guest_dial *dial; /* until it is connected */
-    struct stream *stream;   /* from then on */
+    struct draft request;  /* until it is sent */
+    void *dial;            /* until it is connected */
+    struct stream *stream; /* from then on */
     struct frame_reader frames;
     stream_fn *fn; /* the stream's owner, told OPEN once the request is sent */
     void *arg;
