@@ -143,9 +143,10 @@ static void look(void *arg)
         end(w, WS_ABNORMAL, "", 0);
         return;
     }
-    w->asked = !w->heard && !w->paused;
+    bool silent = !w->heard;
+    w->asked = silent && !w->paused;
     w->heard = false;
-    if (w->asked)
+    if (w->asked || (silent && stream_room(w->carrier)))
         put_frame(w, WS_PING, "", 0);
     loop_timer_set(&w->watch, w->silence_ms);
 }

@@ -42,7 +42,8 @@ size_t websocket_room(const struct websocket *w);
 void websocket_pause(struct websocket *w, bool pause);
 void websocket_ping(struct websocket *w);
 /* From now on a peer of whom nothing was heard for so long is pinged, and where as much time passes again
- * it is gone: ended(WS_ABNORMAL). Not while a pause is why nothing is heard. */
+ * it is gone: ended(WS_ABNORMAL). While a pause is why nothing is heard only a ping that cannot be
+ * delivered says that. */
 void websocket_watch(struct websocket *w, uint32_t silence_ms);
 /* Begins the end; ended() comes when the peer has agreed or WS_CLOSE_MS have passed. `reason` has
  * at most 123 bytes. */
@@ -55,5 +56,7 @@ void websocket_free(struct websocket *w);
  * half of an end. A close with another code than 1000 or 1001 is an ERROR (ECONNRESET, EPROTO
  * when it was ours). Takes the carrier. */
 struct stream *websocket_stream_new(struct stream *carrier, enum ws_role role);
+/* websocket_watch() of such a stream, before its end. */
+void websocket_stream_watch(struct stream *s, uint32_t silence_ms);
 
 #endif

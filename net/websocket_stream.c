@@ -148,3 +148,8 @@ struct stream *websocket_stream_new(struct stream *carrier, enum ws_role role)
     ws->w = websocket_new(carrier, &options, &events, ws);
     return &ws->base;
 }
+
+void websocket_stream_watch(struct stream *s, uint32_t silence_ms)
+{
+    websocket_watch(of(s)->w, silence_ms);
+}

@@ -102,9 +102,9 @@ call_fn api_page, api_install, api_download;                            /* api_s
 call_fn api_me, api_session_open, api_session_close;                    /* api_session.c */
 call_fn api_agents, api_agent_code, api_agent_enroll, api_agent_revoke; /* api_agents.c */
 call_fn api_activity;                                                   /* api_activity.c */
-call_fn api_exec;                                                       /* api_exec.c */
-call_fn api_bridge, api_health;                                         /* api_bridge.c */
-call_fn api_terminal;                                                   /* api_terminal.c */
-call_fn api_file_get, api_file_put;                                     /* their own */
+call_fn api_exec, api_exec_socket;  /* api_exec.c, api_exec_socket.c */
+call_fn api_bridge, api_health;     /* api_bridge.c */
+call_fn api_terminal;               /* api_terminal.c */
+call_fn api_file_get, api_file_put; /* their own */
 
 #endif

@@ -20,6 +20,7 @@ const struct route routes[] = {
     {"PUT", "/api/files", api_file_put, false, LIMIT_DEFAULT},
     {"GET", "/api/terminal", api_terminal, false, LIMIT_EXEC},
     {"POST", "/api/exec", api_exec, false, LIMIT_EXEC},
+    {"GET", "/api/exec", api_exec_socket, false, LIMIT_EXEC},
     {"GET", "/api/activity", api_activity, false, LIMIT_DEFAULT},
     {0},
 };
