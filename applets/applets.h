@@ -9,6 +9,8 @@ int agent_main(char **argv);
 int guest_agent_main(char **argv);
 int guest_main(char **argv);
 int broker_main(char **argv);
+int login_main(char **argv);
+int exec_main(char **argv);
 int list_main(char **argv);
 int stop_main(char **argv);
 int forward_main(char **argv);
@@ -22,6 +24,8 @@ int doctor_main(char **argv);
     X(guest_agent, "guest-agent", "the agent inside a VM or container, over vsock alone")          \
     X(guest, "guest", "commands, files and a shell inside a VM or container, from its host")       \
     X(broker, "broker", "routes each user's commands to that user's own joined agent")             \
+    X(login, "login", "keep an API token of a broker, for exec and list")                          \
+    X(exec, "exec", "a command on your own machine, through the broker that it has joined")        \
     X(list, "list", "sessions and forwards that are yours here")                                   \
     X(stop, "stop", "end a session, or all of them")                                               \
     X(forward, "forward", "on the remote side: have the master listen on a port")                  \

@@ -3,16 +3,19 @@
 #include <string.h>
 
 #include "applets/applets.h"
+#include "applets/control/list_broker.h"
 #include "applets/control/reach.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/opt.h"
 #include "core/utf8.h"
 
-enum { OPT_JSON = 1, OPT_HELP };
+enum { OPT_JSON = 1, OPT_BROKER, OPT_HELP };
 
-static const struct opt options[] = {
-    {0, "json", OPT_FLAG, OPT_JSON}, {'h', "help", OPT_FLAG, OPT_HELP}, {0}};
+static const struct opt options[] = {{0, "json", OPT_FLAG, OPT_JSON},
+                                     {0, "broker", OPT_OPTIONAL, OPT_BROKER},
+                                     {'h', "help", OPT_FLAG, OPT_HELP},
+                                     {0}};
 
 /* --- for people --------------------------------------------------------------------------- */
 
@@ -153,22 +156,9 @@ static void print(const struct collected *c, bool json, int answered)
                       : "No sessions, and no agent of yours here.");
 }
 
-int list_main(char **argv)
+static int list_here(bool json)
 {
-    struct opts o = opts_of(options, argv);
-    struct collected c = {0};
-    bool json = false;
-    for (int id; (id = opt_next(&o)) != OPT_END;) {
-        if (id == OPT_HELP)
-            return applet_help("list");
-        if (id != OPT_JSON) {
-            if (id == OPT_OPERAND)
-                log_error("list takes no %s (see berth list --help)", o.value);
-            return 2;
-        }
-        json = true;
-    }
-    c.out = json_out_new();
+    struct collected c = {.out = json_out_new()};
     c.sessions = json_put_array(c.out, json_out_root(c.out), "sessions");
     int answered = ask_all(&c);
     print(&c, json, answered);
@@ -177,4 +167,25 @@ int list_main(char **argv)
     free(c.ids);
     json_out_free(c.out);
     return 0;
+}
+
+int list_main(char **argv)
+{
+    struct opts o = opts_of(options, argv);
+    bool json = false, broker = false;
+    const char *url = NULL;
+    for (int id; (id = opt_next(&o)) != OPT_END;) {
+        bool is_url = id == OPT_BROKER || (id == OPT_OPERAND && broker && !url);
+        if (id == OPT_HELP)
+            return applet_help("list");
+        if (id != OPT_JSON && !is_url) {
+            if (id == OPT_OPERAND)
+                log_error("list takes no %s (see berth list --help)", o.value);
+            return 2;
+        }
+        json |= id == OPT_JSON;
+        broker |= id == OPT_BROKER;
+        url = is_url && o.value ? o.value : url;
+    }
+    return broker ? list_broker(url, json) : list_here(json);
 }

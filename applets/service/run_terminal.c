@@ -70,6 +70,7 @@ int run_terminal(struct visit *v, struct draft *request)
     loop_signal(v->loop, SIGTSTP, stopped, &sh);
     loop_signal(v->loop, SIGCONT, continued, &sh);
     struct run_spec spec = {.request = *request, .input = true, .started = started, .arg = &sh};
+    *request = (struct draft){0};
     int status = run_command(v, &spec);
     terminal_restore();
     return status;
