@@ -25,7 +25,7 @@ function state(agent) {
 function facts(agent) {
   const parts = [[agent.platform, agent.arch].filter(Boolean).join(" ")];
   if (agent.version) parts.push(`berth ${agent.version}`);
-  if (agent.allow) parts.push(agent.allow.length ? `allows ${agent.allow.join(", ")}` : "allows nothing");
+  if (agent.allow && agent.platform) parts.push(agent.allow.length ? `allows ${agent.allow.join(", ")}` : "allows nothing");
   return parts.filter(Boolean).join(" · ");
 }
 

@@ -47,7 +47,7 @@ export async function call(method, path, body) {
     throw new ApiError(0, "", "The broker does not answer.");
   }
   const date = Date.parse(response.headers.get("Date"));
-  if (date) ahead = Date.now() - date;
+  if (date) ahead = Date.now() - date - 500; // it is told in whole seconds
   if (!response.ok) throw await errorOf(response);
   return response.status === 204 ? null : response.json();
 }

@@ -26,7 +26,7 @@ export function show(element, shown = true) {
 }
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
 
 function ago(date) {
   const seconds = (date.getTime() - Date.now()) / 1000;

@@ -15,7 +15,7 @@ function note(words, failed = false) {
 }
 
 function count() {
-  const left = Math.ceil((expires - brokerNow()) / 1000);
+  const left = Math.round((expires - brokerNow()) / 1000);
   if (left <= 0) {
     expired();
     return;
@@ -31,10 +31,9 @@ function rest() {
 
 function expired() {
   rest();
-  $("join-left").textContent = "";
   note("The code has expired.", true);
   show($("join-new"));
-  show($("join-code-line"), false);
+  show($("join-how"), false);
 }
 
 // The one that was not there, or not connected, when the code was made.
@@ -48,7 +47,7 @@ function arrived(list) {
   rest();
   joined = agent;
   note(`${agent.name} has joined.`);
-  show($("join-code-line"), false);
+  show($("join-how"), false);
   show($("join-terminal"), !agent.allow || agent.allow.includes("terminal"));
   $("join-close").textContent = "Done";
 }
@@ -57,8 +56,7 @@ function reset() {
   rest();
   joined = known = null;
   for (const id of ["join-command", "join-code", "join-left"]) $(id).textContent = "";
-  for (const id of ["join-new", "join-terminal", "join-code-line"]) show($(id), false);
-  $("join-copy").disabled = true;
+  for (const id of ["join-new", "join-terminal", "join-how"]) show($(id), false);
   $("join-close").textContent = "Close";
   note("Asking for a code…");
 }
@@ -76,8 +74,7 @@ async function begin() {
     show($("join-new"));
     return;
   }
-  $("join-copy").disabled = false;
-  show($("join-code-line"));
+  show($("join-how"));
   note("Waiting for the machine…");
   unwatch = agents.watch(arrived);
   look = setInterval(agents.refresh, LOOK_MS);

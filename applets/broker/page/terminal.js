@@ -8,7 +8,7 @@ const KEEP = "berth.terminal"; // in this tab's storage: {agent, session}
 const RETRY_MS = [250, 500, 1000, 2000, 4000];
 const DONE = 4000;       // said by us: end it
 const TAKEN_OVER = 4001; // said by the broker
-const SLICE = 16384; // bytes of one message
+const SLICE = 16384;     // bytes of one message
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -27,7 +27,7 @@ const themes = {
 
 // What a touch keyboard lacks.
 const keys = [["Esc", "\x1b"], ["Tab", "\t"], ["Ctrl", null], ["↑", "\x1b[A"], ["↓", "\x1b[B"], ["←", "\x1b[D"],
-  ["→", "\x1b[C"], ["|", "|"], ["/", "/"], ["-", "-"]];
+  ["→", "\x1b[C"]];
 
 let term, fit;           // xterm.js, once it was wanted
 let agent = null;        // where; null: there is no terminal
@@ -231,7 +231,7 @@ function fullPage(full) {
 // From outside.
 
 async function begin(name, known) {
-  disconnect();
+  disconnect(session && session !== known ? DONE : 1000);
   agent = name;
   session = known;
   tries = 0;
@@ -291,7 +291,10 @@ for (const [label, sequence] of keys) {
 }
 $("terminal-close").addEventListener("click", closeAndSay);
 $("terminal-again").addEventListener("click", again);
-$("terminal-size").addEventListener("click", () => fullPage(!document.body.classList.contains("full")));
+$("terminal-size").addEventListener("click", () => {
+  fullPage(!document.body.classList.contains("full"));
+  term?.focus();
+});
 dark.addEventListener("change", restyle);
 still.addEventListener("change", restyle);
 addEventListener("online", hurry);
