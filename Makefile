@@ -218,13 +218,20 @@ demo:
 
 bench:
 	$(Q)scripts/setup
-	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/bench-load build/wan
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/bench-load build/bench-agents build/wan
 	$(Q)tests/bench/peers
 	$(Q)tests/bench/run
 
 build/bench-load: tests/bench/load.c
 	$(say) CC $@
 	$(Q)gcc -O2 -g -D_GNU_SOURCE $(warnings) -pthread -o $@ $<
+
+# Joined agents by the thousand.
+build/bench-agents: $(call objects,$(host),$(testable)) build/obj/$(host)/tests/bench/agents.o
+	$(say) LINK $@
+	$(Q)$(CC_$(host)) $^ $(LDFLAGS_$(host)) $(libraries) -o $@
+
+-include build/obj/$(host)/tests/bench/agents.d
 
 # ---- lint ----
 
