@@ -1,0 +1,113 @@
+"""kill -9 of the broker at random moments under load: what it has acknowledged is there when it comes back, and
+agents join again by themselves. BERTH_CRASHES says how often it is killed (4 where it is not set)."""
+
+import contextlib
+import http.client
+import os
+import random
+import secrets
+import threading
+import time
+
+from broker import Broker
+from harness import *
+
+CRASHES = int(os.environ.get("BERTH_CRASHES", "4"))
+REJOIN_S = 5
+REFUSED = (OSError, http.client.HTTPException, Missing)
+
+
+class Work:
+    """Does one thing again and again until it is told to stop; keeps what was acknowledged."""
+
+    def __init__(self, do):
+        self.do, self.acknowledged, self.error = do, [], None
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.ended.is_set():
+            with contextlib.suppress(*REFUSED):
+                try:
+                    self.acknowledged.append(self.do())
+                except AssertionError as error:
+                    if not isinstance(error, Missing):
+                        self.error = error
+                        return
+                    raise
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join()
+        if self.error:
+            raise self.error
+        return self.acknowledged
+
+
+class Crash(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.broker = Broker(self, "--limit", "none")
+        self.token = self.broker.user("ann")
+        self.agent = self.start(self.berth_path, "agent", "--join", self.broker.url, "--code",
+                                self.broker.code(self.token), "--name", "box")
+        self.broker.await_agent(self.token, "box")
+        self.number = 0
+
+    def add_user(self):
+        self.number += 1
+        name = f"user{self.number}"
+        return name, self.broker.user(name)
+
+    def enroll(self):
+        key, name = secrets.token_hex(32), "d" + secrets.token_hex(6)
+        reply = self.broker.ask("POST", "/api/agent/enroll",
+                                body={"code": self.broker.code(self.token), "name": name, "public_key": key})
+        if reply.status != 200:
+            raise Missing(reply)
+        return name
+
+    def exec(self):
+        text = secrets.token_hex(8)
+        reply = self.broker.ask("POST", "/api/exec", self.token,
+                                body={"command": f"echo {text}", "agent": "box"})
+        if reply.status != 200:
+            raise Missing(reply)
+        self.assertEqual(reply.json["stdout"], text + "\n")
+        return f"echo {text}"
+
+    def await_rejoin(self):
+        began = time.monotonic()
+        self.broker.await_agent(self.token, "box")
+        return time.monotonic() - began
+
+    def check(self, users, devices, commands):
+        for name, token in users:
+            self.assertEqual(self.broker.ask("GET", "/api/me", token).json.get("user"), name)
+        listed = {agent["name"] for agent in self.broker.ask("GET", "/api/agents", self.token).json["agents"]}
+        self.assertLessEqual(set(devices), listed)
+        rows = self.broker.ask("GET", "/api/activity?limit=1000", self.token).json["activity"]
+        done = {row["what"]: row for row in rows if row["kind"] == "exec"}
+        for command in commands:
+            self.assertIn(command, done)
+            self.assertEqual((done[command]["outcome"], done[command]["exitCode"]), ("ok", 0))
+        for row in rows:
+            self.assertTrue(row["outcome"] or time.time() - self.began < 60, row)
+
+    def test_what_is_acknowledged_is_kept(self):
+        slowest, acknowledged = 0, 0
+        chance = random.Random(1)
+        for _ in range(CRASHES):
+            self.began = time.time()
+            works = [Work(self.add_user), Work(self.enroll), Work(self.exec), Work(self.exec)]
+            time.sleep(chance.uniform(0.05, 0.6))  # the random moment
+            self.broker.kill()
+            kept = [work.stop() for work in works]
+            self.broker.start()
+            slowest = max(slowest, self.await_rejoin())
+            self.check(kept[0], kept[1], kept[2] + kept[3])
+            acknowledged += sum(map(len, kept))
+        print(f"{CRASHES} crashes, {acknowledged} acknowledged, slowest rejoin {slowest:.1f} s")
+        self.assertGreater(acknowledged, CRASHES)
+        self.assertLess(slowest, REJOIN_S * 6 if "asan" in self.world.source else REJOIN_S * 2)
