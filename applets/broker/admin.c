@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "applets/broker/evict.h"
 #include "core/key.h"
 #include "core/mem.h"
 
@@ -39,17 +40,23 @@ static void refuse(struct wish *w, int error)
     }
 }
 
-/* Theirs end at once, and nothing of them proves anything any more. */
-static void end_agents(struct front *f, const struct principal *who)
+static void on_evicted(void *arg, int error)
 {
-    struct agent_link *link;
-    while ((link = registry_first(f->registry, who)))
-        bridge_revoke(&f->bridges, link->device.id);
+    struct wish *w = arg;
+    if (error)
+        refuse(w, error);
+    else
+        control_ok(w->stream);
+    finish(w);
 }
 
 static void on_done(void *arg, int error, const struct principal *who)
 {
     struct wish *w = arg;
+    if (!error && w->type == MSG_USER_REMOVE) {
+        evict(w->front, who, on_evicted, w);
+        return;
+    }
     if (error) {
         refuse(w, error);
     } else if (w->type == MSG_TOKEN_NEW) {
@@ -57,8 +64,6 @@ static void on_done(void *arg, int error, const struct principal *who)
         draft_str(&d, "token", w->token);
         control_answer(w->stream, &d);
     } else {
-        if (w->type == MSG_USER_REMOVE)
-            end_agents(w->front, who);
         control_ok(w->stream);
     }
     finish(w);

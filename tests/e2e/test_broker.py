@@ -296,3 +296,20 @@ class Download(TestCase):
         token = broker.user("ann")
         self.assertIn("https://berth.example/base/install.sh",
                       broker.ask("POST", "/api/agent/code", token).json["command"])
+
+
+class Removed(TestCase):
+    def test_a_users_agents_go_with_the_user(self):
+        broker = Broker(self)
+        ann, bob = broker.user("ann"), broker.user("bob")
+        agents = {}
+        for token, name in ((ann, "a"), (bob, "b")):
+            agents[name] = self.start(self.berth_path, "agent", "--join", broker.url, "--code", broker.code(token),
+                                      "--name", name, env=self.env(XDG_CONFIG_HOME=os.path.join(self.dir, name)))
+            broker.await_agent(token, name)
+        broker.admin("user", "remove", "ann")
+        self.assertEqual(agents["a"].wait(), 1)
+        self.assertEqual(broker.ask("GET", "/api/agents", ann).status, 401)
+        self.assertEqual(set(broker.agents(bob)), {"b"})
+        broker.admin("user", "add", "ann")  # another one: inherits nothing
+        self.assertEqual(broker.ask("GET", "/api/agents", broker.token("ann")).json, {"agents": []})
