@@ -29,6 +29,8 @@ struct run {
     bool events;
     struct sse *sse; /* NULL: not begun */
     struct exec_text text[countof(types)];
+    struct json_out *last;       /* how it ended: to be told when that is kept */
+    struct store_call *awaiting; /* that */
 };
 
 /* ---- its end ---- */
@@ -56,6 +58,10 @@ static void forget(struct call *c)
     loop_timer_del(&r->watchdog);
     if (r->draft.out)
         draft_free(&r->draft);
+    if (r->last)
+        json_out_free(r->last);
+    if (r->awaiting)
+        store_cancel(r->awaiting);
     sse_end(r->sse);
     loop_reap(c->front->loop, r, release);
 }
@@ -105,7 +111,23 @@ static void wrong(struct call *c)
 
 /* ---- the agent's answer ---- */
 
-static void put_end(struct call *c, struct json_out *out, int64_t code)
+static void on_kept(void *arg, const struct store_answer *answer)
+{
+    struct call *c = arg;
+    struct run *r = c->state;
+    struct json_out *out = r->last;
+    (void)answer;
+    r->awaiting = NULL;
+    r->last = NULL;
+    if (!r->sse) {
+        call_json(c, "", out);
+        return;
+    }
+    send_event(r, "exit", out);
+    call_end(c);
+}
+
+static void finish(struct call *c, struct json_out *out, int64_t code)
 {
     struct run *r = c->state;
     struct json_node *root = json_out_root(out);
@@ -113,7 +135,10 @@ static void put_end(struct call *c, struct json_out *out, int64_t code)
     json_put_int(out, root, "durationMs", (int64_t)(loop_now_ms(c->front->loop) - r->sent_ms));
     json_put_str(out, root, "agent", r->place.name);
     json_put_str(out, root, "hostname", r->place.hostname);
+    loop_timer_del(&r->watchdog);
     end(r, code ? ACTIVITY_FAILED : ACTIVITY_OK, (int)code);
+    r->last = out;
+    r->awaiting = deed_await(&r->deed, on_kept, c);
 }
 
 /* 0 and the code, or -1. */
@@ -144,8 +169,7 @@ static void on_result(struct call *c, const struct message *m)
     json_put_copy(out, json_out_root(out), "stderr", texts[1]);
     put_truncated(out, m, "stdout_truncated", "stdoutTruncated");
     put_truncated(out, m, "stderr_truncated", "stderrTruncated");
-    put_end(c, out, code);
-    call_json(c, "", out);
+    finish(c, out, code);
 }
 
 static void on_exited(struct call *c, const struct message *m)
@@ -159,11 +183,9 @@ static void on_exited(struct call *c, const struct message *m)
     }
     struct json_out *out = json_out_new();
     json_put_str(out, json_out_root(out), "signal", signal);
-    put_end(c, out, code);
     for (size_t i = 0; i < countof(types); i++) /* a child in the background may hold it open */
         exec_text_end(&r->text[i], r->sse, types[i]);
-    send_event(r, "exit", out);
-    call_end(c);
+    finish(c, out, code);
 }
 
 static void take_frames(struct call *c);

@@ -60,6 +60,12 @@ void deed_end(struct deed *d, enum activity_outcome outcome, int exit_code)
         activity_end(entry, outcome, exit_code);
 }
 
+/* The store answers in the order of the questions. */
+struct store_call *deed_await(const struct deed *d, store_fn *fn, void *arg)
+{
+    return store_get(d->call->front->store, "-", fn, arg);
+}
+
 enum activity_outcome deed_refused(const struct json_value *error)
 {
     const char *code = json_get_str(error, "code");
