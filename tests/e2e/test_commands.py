@@ -29,8 +29,8 @@ class Commands(TestCase):
 
     def test_applets(self):
         names = self.berth("--list").stdout.split()
-        self.assertEqual(names[:9], ["master", "agent", "guest-agent", "guest", "broker", "list", "stop", "forward",
-                                     "close"])
+        self.assertEqual(names[:11], ["master", "agent", "guest-agent", "guest", "broker", "login", "exec", "list",
+                                      "stop", "forward", "close"])
         overview = self.berth().stdout
         for name in names:
             self.assertIn(f"berth {name} ", overview)
