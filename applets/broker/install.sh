@@ -75,6 +75,7 @@ main() {
     install
     say "installed $("$dir/berth" --version) as $dir/berth"
     case :$PATH: in *:"$dir":*) ;; *) say "$dir is not in your PATH" ;; esac
+    say "joining; it stays in the foreground, and from now on needs no code: $dir/berth agent --join $url"
     exec "$dir/berth" agent --join "$url" --code "$code" ${pin:+--pin "$pin"} "$@" </dev/null
 }
 

@@ -23,7 +23,7 @@ async function run([name, test]) {
     failed++;
     console.log(`${name} ... FAIL\n${error.stack ?? error}`);
   }
-  for (const end of cleanup.reverse()) await Promise.resolve(end()).catch(() => {});
+  for (const end of cleanup.reverse()) await Promise.resolve().then(end).catch(() => {});
 }
 
 async function work() {

@@ -1,12 +1,12 @@
 // The page on the broker itself.
 
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newPage, until } from "./browser.mjs";
-import { assert, gone, says, shown, text } from "./rig.mjs";
+import { assert, gone, says, screen, screenHas, shown, state, text } from "./rig.mjs";
 
 const berth = process.env.BERTH ?? "build/berth";
 
@@ -36,7 +36,7 @@ async function start(after) {
   });
   const admin = (...more) => execFileSync(berth, ["broker", ...more, ...words], { encoding: "utf8" }).trim();
   admin("user", "add", "ann");
-  return { url: `http://127.0.0.1:${port}`, token: admin("token", "ann") };
+  return { dir: state, url: `http://127.0.0.1:${port}`, token: admin("token", "ann") };
 }
 
 async function signedIn(after) {
@@ -49,7 +49,66 @@ async function signedIn(after) {
   return { ...broker, page, context, complaints };
 }
 
+// Pastes the page's line on a machine of its own, as far as a folder can be one.
+async function paste(after, { page, dir }) {
+  const home = join(dir, "home");
+  mkdirSync(home);
+  await page.click("#add");
+  await shown(page, "#join-how");
+  const machine = spawn("sh", ["-c", await text(page, "#join-command")],
+    { env: { HOME: home, PATH: process.env.PATH }, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  machine.said = "";
+  for (const out of [machine.stdout, machine.stderr]) out.on("data", (data) => { machine.said += data; });
+  machine.ended = new Promise((done) => machine.once("exit", done));
+  after(() => machine.exitCode ?? machine.signalCode ?? process.kill(-machine.pid));
+  await Promise.race([says(page, "#join-note", "has joined."),
+    machine.ended.then((status) => { throw new Error(`ended with ${status}: ${machine.said}`); })]);
+  return machine;
+}
+
 export const tests = {
+  async "broker: the line on the page joins a machine, which has a terminal then"(after) {
+    const broker = await signedIn(after);
+    const { page, complaints } = broker;
+    const machine = await paste(after, broker);
+    await page.click("#join-terminal");
+    await state(page, "connected");
+    await page.locator("#screen textarea").focus();
+    await page.keyboard.type("kept=$((6 * 7)); stty size\r");
+    await until(async () => /^\d+ \d+$/m.test(await screen(page)), "size");
+    await page.reload();
+    await state(page, "connected");
+    await page.locator("#screen textarea").focus();
+    await page.keyboard.type("echo is $kept\r");
+    await screenHas(page, "is 42");
+    await says(page, "#activity > li:first-child", /terminal[^]*running/);
+    await page.keyboard.type("exit 3\r");
+    await says(page, "#terminal-state", "ended with exit code 3");
+    await says(page, "#activity > li:first-child", /terminal[^]* s$/);
+    await page.locator("#agents button:has-text('Revoke')").click();
+    await page.click("#revoke-yes");
+    await says(page, "#agents", "No machine yet");
+    assert.equal(await machine.ended, 1);
+    await says(page, "#activity", "revoked");
+    assert.deepEqual(complaints, []);
+  },
+
+  async "broker: a machine that goes away in the middle"(after) {
+    const broker = await signedIn(after);
+    const { page, url, token } = broker;
+    const machine = await paste(after, broker);
+    await page.click("#join-terminal");
+    await state(page, "connected");
+    const running = fetch(`${url}/api/exec`, { method: "POST", headers: { Authorization: `Bearer ${token}` },
+      body: JSON.stringify({ command: "sleep 1000" }) });
+    await says(page, "#activity", /sleep 1000[^]*running/);
+    process.kill(-machine.pid, "SIGKILL");
+    await state(page, "ended");
+    assert.equal((await (await running).json()).error, "agent_disconnected");
+    await says(page, "#activity", /sleep 1000[^]*agent lost/);
+    await says(page, "#agents", "last seen");
+  },
+
   async "broker: signs in, stays so, signs out"(after) {
     const { page, context, complaints } = await signedIn(after);
     assert.equal(await text(page, "#user"), "ann");
