@@ -105,13 +105,13 @@ static void exited(struct run *r, const struct message *m)
 }
 
 /* As docker exec and timeout(1) have them. */
-static int status_of_error(const char *code)
+static int status_of_error(const struct visit *v, const char *code)
 {
     switch (errno_of_error_code(code ? code : "")) {
     case ENOENT: return RUN_NOT_FOUND;
     case EACCES: return RUN_FORBIDDEN;
     case ETIMEDOUT: return RUN_TIMED_OUT;
-    default: return RUN_FAILED;
+    default: return v->failure;
     }
 }
 
@@ -125,7 +125,7 @@ static void take_message(struct run *r, const struct frame *f)
     } else if (m.type == MSG_EXITED) {
         exited(r, &m);
     } else {
-        r->visit->failure = status_of_error(json_get_str(m.body, "code"));
+        r->visit->failure = status_of_error(r->visit, json_get_str(m.body, "code"));
         talk_refused(&r->talk, &m);
     }
     message_fini(&m);

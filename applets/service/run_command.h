@@ -18,7 +18,7 @@ struct run_spec {
  * it, or one of berth's own (RUN_…, v->failure). */
 int run_command(struct visit *v, struct run_spec *spec);
 
-enum { RUN_TIMED_OUT = 124, RUN_FAILED = 125, RUN_FORBIDDEN = 126, RUN_NOT_FOUND = 127 };
+enum { RUN_TIMED_OUT = 124, RUN_FORBIDDEN = 126, RUN_NOT_FOUND = 127 };
 
 /* To be called once it is started, and until run_command() returns. */
 void run_resize(struct run *r, uint16_t rows, uint16_t cols);
