@@ -20,6 +20,7 @@
     4000                /* … but so that a broker that was started again has us back in seconds */
 #define STEADY_MS 10000 /* a connection that lasted so long was a good one */
 #define PROBE_MS  3000  /* for the answer to a ping when the network has changed */
+#define FRESH_MS  3000  /* a younger try is not begun anew then */
 #define STALL_MS  120000
 
 enum join_state {
@@ -52,7 +53,7 @@ struct join {
     struct join_hello *hello;
 
     struct loop_timer timer; /* the next try, or the end of this one */
-    uint64_t again_ms, joined_ms;
+    uint64_t again_ms, tried_ms, joined_ms;
     struct netwatch *watch;
     struct service service;
     struct workload workload;
@@ -210,6 +211,7 @@ static void on_dialled(void *arg, struct stream *s, const char *why)
 static void dial(struct join *j)
 {
     enter(j, JOIN_DIALLING);
+    j->tried_ms = loop_now_ms(j->loop);
     loop_timer_set(&j->timer, JOIN_TRY_MS);
     j->dial = web_dial(j->loop, j->server, on_dialled, j);
 }
@@ -223,15 +225,20 @@ static void on_timer(void *arg)
         lose(j, "no answer in time");
 }
 
+static bool is_fresh(const struct join *j)
+{
+    return j->state != JOIN_WAITING && loop_now_ms(j->loop) - j->tried_ms < FRESH_MS;
+}
+
 /* What has no way any more is not to be waited for. */
 static void on_network(void *arg, enum netwatch_event event)
 {
     struct join *j = arg;
-    if (event == NETWATCH_STIRRED)
+    if (event == NETWATCH_STIRRED || j->state == JOIN_OVER)
         return;
     if (j->state == JOIN_JOINED) {
         yamux_probe(j->mux, PROBE_MS);
-    } else if (j->state != JOIN_OVER) {
+    } else if (!is_fresh(j)) {
         let_go(j);
         j->again_ms = AGAIN_FIRST_MS;
         dial(j);

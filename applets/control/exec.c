@@ -17,6 +17,7 @@
 
 #define FAILURE     255 /* as ssh has it: no status of the command's */
 #define PATIENCE_MS 30000
+#define SILENCE_MS  15000 /* of websocket_watch() */
 
 enum {
     OPT_ON = 1,
@@ -82,7 +83,9 @@ static void upgraded(void *arg, struct stream *carrier, int error, int status)
     struct websocket_dial *upgrade = d->upgrade;
     d->upgrade = NULL;
     if (carrier) {
-        d->fn(d->arg, websocket_stream_new(carrier, WS_CLIENT));
+        struct stream *s = websocket_stream_new(carrier, WS_CLIENT);
+        websocket_stream_watch(s, SILENCE_MS);
+        d->fn(d->arg, s);
         loop_reap(d->visit->base.loop, d, free);
     } else if (status && status != 101) {
         refused(d, upgrade, status);
