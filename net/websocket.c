@@ -47,15 +47,19 @@ static void enter(struct websocket *w, enum state state)
 
 /* Sending. */
 
-static void put_masked(struct stream *s, const uint8_t *data, size_t len,
-                       const uint8_t mask[static 4])
+/* In as few writes as can be: each may be a system call. */
+static void put_masked(struct stream *s, struct iovec header, const uint8_t *data, size_t len)
 {
-    uint8_t piece[4096];
-    for (size_t at = 0; at < len;) {
-        size_t n = len - at < sizeof(piece) ? len - at : sizeof(piece);
-        memcpy(piece, data + at, n);
-        ws_mask(piece, n, mask, at);
-        stream_write(s, piece, n);
+    uint8_t piece[WS_HEADER_MAX + WS_PIECE];
+    const uint8_t *mask = (uint8_t *)header.iov_base + header.iov_len - 4;
+    size_t lead = header.iov_len;
+    memcpy(piece, header.iov_base, lead);
+    for (size_t at = 0; at < len || lead; lead = 0) {
+        size_t n = len - at < WS_PIECE ? len - at : WS_PIECE;
+        if (n)
+            memcpy(piece + lead, data + at, n);
+        ws_mask(piece + lead, n, mask, at);
+        stream_write(s, piece, lead + n);
         at += n;
     }
 }
@@ -68,8 +72,7 @@ static void put_frame(struct websocket *w, enum ws_opcode opcode, const void *da
         key_random(mask, sizeof(mask));
     size_t n = ws_header(header, WS_FIN | (uint8_t)opcode, len, masked ? mask : NULL);
     if (masked) {
-        stream_write(w->carrier, header, n);
-        put_masked(w->carrier, data, len, mask);
+        put_masked(w->carrier, (struct iovec){header, n}, data, len);
         return;
     }
     const struct iovec iov[] = {{.iov_base = header, .iov_len = n},

@@ -23,8 +23,18 @@ void ws_reader_init(struct ws_reader *r, enum ws_role role, size_t message_max)
 
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[static 4], uint64_t at)
 {
+    uint8_t turned[8];
+    uint64_t pattern, word;
+    for (size_t i = 0; i < sizeof turned; i++)
+        turned[i] = mask[(at + i) & 3];
+    memcpy(&pattern, turned, sizeof pattern);
+    for (; len >= sizeof word; data += sizeof word, len -= sizeof word) {
+        memcpy(&word, data, sizeof word);
+        word ^= pattern;
+        memcpy(data, &word, sizeof word);
+    }
     for (size_t i = 0; i < len; i++)
-        data[i] ^= mask[(at + i) & 3];
+        data[i] ^= turned[i];
 }
 
 size_t ws_header(uint8_t header[static WS_HEADER_MAX], uint8_t opcode_and_fin, uint64_t len,

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define WS_CONTROL_MAX 125u   /* bytes of a control frame's payload */
-#define WS_PIECE       16384u /* bytes of a message that one event has at most */
+#define WS_PIECE       69632u /* bytes of a message that one event has at most: a frame of yamux's */
 #define WS_HEADER_MAX  14u
 
 #define WS_KEY_LEN    24 /* characters of Sec-WebSocket-Key */
