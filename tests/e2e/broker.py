@@ -47,6 +47,14 @@ class Broker:
         self.program.signal(signal.SIGKILL)
         self.program.process.wait()
 
+    def memory(self):
+        """Bytes of its own that it holds; 0 where a sanitizer keeps what was freed."""
+        if "asan" in self.test.world.source:
+            return 0
+        with open(f"/proc/{self.program.pid}/status") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["RssAnon"].split()[0]) * 1024
+
     # ---- users ----
 
     def admin(self, *words):
@@ -81,6 +89,10 @@ class Broker:
         finally:
             connection.close()
 
+    def machine(self, token, name, *args, **more):
+        """A machine that joins as that user's."""
+        return Machine(self, token, name, *args, **more)
+
     def code(self, token):
         return self.ask("POST", "/api/agent/code", token).json["code"]
 
@@ -91,3 +103,33 @@ class Broker:
 
     def await_agent(self, token, name):
         return until(lambda: self.agents(token).get(name), f"agent {name}")
+
+
+class Machine:
+    """`berth agent --join` with a home of its own; started again, it is the same device."""
+
+    def __init__(self, broker, token, name, *args, start=True):
+        self.broker, self.token, self.name, self.args = broker, token, name, args
+        self.home = os.path.join(broker.test.dir, "machines", name)
+        os.makedirs(self.home, mode=0o700)
+        self.program = None
+        if start:
+            self.start("--code", broker.code(token), "--name", name)
+
+    def start(self, *args):
+        test = self.broker.test
+        env = {name: value for name, value in test.env(HOME=self.home, SHELL="/bin/sh").items()
+               if not name.lower().endswith("_proxy")}
+        self.program = test.start(test.berth_path, "agent", "--join", self.broker.url, *args, *self.args, env=env)
+        self.broker.await_agent(self.token, self.name)
+
+    def stop(self):
+        return self.program.stop()
+
+    def kill(self):
+        """As a crash would; what it runs may outlive it."""
+        self.program.signal(signal.SIGKILL)
+        self.program.process.wait()
+
+    def path(self, name):
+        return os.path.join(self.home, name)
