@@ -145,8 +145,15 @@ static void await_request(struct http_conn *c)
 
 /* Heads out. */
 
+static void tell_answer(struct http_conn *c, int status)
+{
+    if (c->events->answered)
+        c->events->answered(c->arg, c->x ? &c->x->base : NULL, status);
+}
+
 static void put_head(struct http_conn *c, int status, const char *fields, const char *framing)
 {
+    tell_answer(c, status);
     struct buf head = {0};
     struct tm tm;
     time_t now = time(NULL);
@@ -553,6 +560,7 @@ struct stream *http_upgrade(struct stream *exchange, const char *fields)
     struct http_conn *c = x->c;
     struct stream *carrier = c ? c->carrier : NULL;
     if (carrier) {
+        tell_answer(c, 101);
         stream_write(carrier, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n", 55);
         stream_write(carrier, fields, strlen(fields));
         stream_write(carrier, "\r\n", 2);

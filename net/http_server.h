@@ -37,6 +37,9 @@ struct http_conn;
 struct http_server_events {
     /* A request's head. The stream is the owner's from now on; nothing was read of the body. */
     void (*request)(void *arg, struct stream *exchange);
+    /* From within whatever answers: a response's head is about to go out. `exchange` is to be looked at, and
+     * NULL where what came was no request. May be NULL. */
+    void (*answered)(void *arg, const struct stream *exchange, int status);
     /* The connection is over and its memory goes when the turn ends. Exchanges outlive it. */
     void (*ended)(void *arg, struct http_conn *c);
 };

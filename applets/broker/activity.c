@@ -25,6 +25,8 @@ struct activity {
     struct store *store;
     struct loop *loop;
     struct activity_user *slots[SLOTS];
+    uint64_t counts[ACTIVITY_KIND_COUNT][ACTIVITY_OUTCOME_COUNT];
+    struct activity_wait waited;
 };
 
 struct activity_entry {
@@ -33,7 +35,7 @@ struct activity_entry {
     struct activity_entry *next, *prev;
     struct activity_row row;
     char *texts[3]; /* the row's */
-    uint64_t began_ms;
+    uint64_t began_ms, asked_us;
     bool kept, ended;
     activity_fn *fn; /* NULL: nobody waits */
     void *arg;
@@ -149,6 +151,7 @@ static struct activity_entry *entry_new(struct activity *a, const struct activit
                                    .hostname = e->texts[1],
                                    .what = e->texts[2]};
     e->began_ms = loop_now_ms(a->loop);
+    a->counts[what->kind][ACTIVITY_RUNNING]++;
     return e;
 }
 
@@ -156,6 +159,7 @@ static void keep(struct activity_entry *e, store_fn *fn)
 {
     char key[ACTIVITY_KEY_ROOM];
     activity_key(key, &e->user->keep.who, e->row.id);
+    e->asked_us = loop_clock_us();
     record_put(e->of->store, &(struct store_entry){.key = key, .revision = e->row.revision},
                activity_record(&e->row), fn, e);
 }
@@ -163,6 +167,8 @@ static void keep(struct activity_entry *e, store_fn *fn)
 /* Who listens may leave meanwhile, itself alone. */
 static void tell(struct activity_entry *e, uint64_t revision)
 {
+    e->of->waited.us += loop_clock_us() - e->asked_us;
+    e->of->waited.n++;
     e->row.revision = revision;
     for (struct activity_listener *l = e->user->listeners, *next; l; l = next) {
         next = l->next;
@@ -212,6 +218,7 @@ void activity_end(struct activity_entry *e, enum activity_outcome outcome, int e
     e->ended = true;
     e->row.outcome = outcome;
     e->row.exit_code = exit_code;
+    e->of->counts[e->row.kind][outcome]++;
     e->row.duration_ms = (int64_t)(loop_now_ms(e->of->loop) - e->began_ms);
     if (e->kept)
         keep(e, on_ended);
@@ -230,7 +237,19 @@ void activity_note(struct activity *a, const struct activity_what *what)
     struct activity_entry *e = entry_new(a, what);
     e->ended = true;
     e->row.outcome = ACTIVITY_OK;
+    a->counts[what->kind][ACTIVITY_OK]++;
     keep(e, on_noted);
+}
+
+uint64_t activity_count(const struct activity *a, enum activity_kind kind,
+                        enum activity_outcome outcome)
+{
+    return a->counts[kind][outcome];
+}
+
+struct activity_wait activity_waited(const struct activity *a)
+{
+    return a->waited;
 }
 
 bool activity_is_under_way(const struct activity *a, const struct principal *who, uint64_t id)

@@ -34,6 +34,15 @@ void activity_end(struct activity_entry *e, enum activity_outcome outcome, int e
 /* What has happened by now, at once. */
 void activity_note(struct activity *a, const struct activity_what *what);
 
+/* How often that came of that since the process began; of ACTIVITY_RUNNING, how often it began. */
+uint64_t activity_count(const struct activity *a, enum activity_kind kind,
+                        enum activity_outcome outcome);
+/* How long it took until a row was kept, microseconds in all, and how often. */
+struct activity_wait {
+    uint64_t us, n;
+};
+struct activity_wait activity_waited(const struct activity *a);
+
 /* Whether this process will still write its outcome. */
 bool activity_is_under_way(const struct activity *a, const struct principal *who, uint64_t id);
 

@@ -29,6 +29,11 @@ static const char *const outcomes[ACTIVITY_OUTCOME_COUNT] = {
     [ACTIVITY_INTERRUPTED] = "interrupted",
 };
 
+const char *activity_kind_name(enum activity_kind kind)
+{
+    return kinds[kind];
+}
+
 const char *activity_outcome_name(enum activity_outcome outcome)
 {
     return outcomes[outcome];

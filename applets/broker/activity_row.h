@@ -35,6 +35,7 @@ enum activity_outcome {
     ACTIVITY_INTERRUPTED, /* who asked for it has gone, or the broker ended */
     ACTIVITY_OUTCOME_COUNT
 };
+const char *activity_kind_name(enum activity_kind kind);
 const char *activity_outcome_name(enum activity_outcome outcome);
 
 struct activity_row {

@@ -241,6 +241,7 @@ static void on_frame(struct call *c, const struct frame *f)
 {
     struct message m;
     const char *why;
+    c->front->metrics.bytes[METRICS_OUTPUT] += f->len;
     if (f->payload[0] != '{') {
         on_output(c, f);
     } else if (message_parse(&m, f->payload, f->len, &why) < 0) {

@@ -81,14 +81,16 @@ static void on_patience(void *arg)
 
 /* ---- both ways ---- */
 
-static void pass_input(struct session *s)
+static void pass_input(struct call *c)
 {
+    struct session *s = c->state;
     const uint8_t *data;
     size_t len, room;
     while ((data = stream_peek(s->client, &len)) && (room = stream_room(s->stream))) {
         len = len < room ? len : room;
         stream_write(s->stream, data, len);
         stream_consume(s->client, len);
+        c->front->metrics.bytes[METRICS_INPUT] += len;
     }
 }
 
@@ -120,6 +122,7 @@ static void pass_output(struct call *c)
         }
         stream_write(s->client, data, len);
         stream_consume(s->stream, len);
+        c->front->metrics.bytes[METRICS_OUTPUT] += len;
     }
     if (s->over)
         call_end(c);
@@ -131,7 +134,7 @@ static void on_agent(void *arg, struct stream *stream, enum stream_event event)
     (void)stream;
     switch (event) {
     case STREAM_DATA: pass_output(c); break;
-    case STREAM_DRAINED: pass_input(c->state); break;
+    case STREAM_DRAINED: pass_input(c); break;
     case STREAM_EOF:
     case STREAM_ERROR: lost(c); break;
     case STREAM_OPEN: break;
@@ -151,7 +154,7 @@ static void start(struct call *c, const struct place *p, struct stream *stream)
     stream_own(stream, on_agent, c);
     frame_write(stream, s->asked.payload, s->asked.len);
     frame_reader_fini(&s->request);
-    pass_input(s);
+    pass_input(c);
 }
 
 /* The command and its arguments, or nothing for a login shell; heap. */
@@ -204,7 +207,7 @@ static void on_data(struct call *c)
 {
     struct session *s = c->state;
     if (s->stream)
-        pass_input(s);
+        pass_input(c);
     else if (!s->asked.payload)
         take_request(c);
 }

@@ -54,6 +54,7 @@ static void pass(struct get *g)
         len = (int64_t)len < g->left ? len : (size_t)g->left;
         stream_write(to, data, len);
         stream_consume(from, len);
+        g->transfer.call->front->metrics.bytes[METRICS_DOWNLOAD] += len;
         g->left -= (int64_t)len;
     }
     if (g->left == 0)

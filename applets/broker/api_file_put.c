@@ -34,6 +34,7 @@ static void pass(struct put *p)
         else
             stream_write(to, data, len);
         stream_consume(from, len);
+        p->transfer.call->front->metrics.bytes[METRICS_UPLOAD] += len;
     }
 }
 

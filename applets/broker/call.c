@@ -89,6 +89,12 @@ static const struct route *find_route(const struct http_head *head, bool *known)
     return NULL;
 }
 
+const struct route *call_route(const struct http_head *head)
+{
+    bool known;
+    return find_route(head, &known);
+}
+
 /* Who has proven who they are is limited by that, all others by their address. */
 static void go_on(struct call *c)
 {

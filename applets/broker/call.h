@@ -8,6 +8,7 @@
 #include "applets/broker/front.h"
 #include "core/json.h"
 #include "core/stream.h"
+#include "net/http.h"
 
 struct call;
 typedef void call_fn(struct call *c);
@@ -87,6 +88,8 @@ struct route {
     enum front_limit limit;
 };
 extern const struct route routes[];
+/* Of a request; NULL: none. */
+const struct route *call_route(const struct http_head *head);
 
 /* Finds who asks, by the token in Authorization or in the page's cookie, then goes on with fn(), or answers. */
 void call_authenticate(struct call *c, call_fn *fn);
@@ -103,6 +106,7 @@ call_fn api_me, api_session_open, api_session_close;                    /* api_s
 call_fn api_agents, api_agent_code, api_agent_enroll, api_agent_revoke; /* api_agents.c */
 call_fn api_activity;                                                   /* api_activity.c */
 call_fn api_exec, api_exec_socket;  /* api_exec.c, api_exec_socket.c */
+call_fn api_metrics;                /* api_metrics.c */
 call_fn api_bridge, api_health;     /* api_bridge.c */
 call_fn api_terminal;               /* api_terminal.c */
 call_fn api_file_get, api_file_put; /* their own */

@@ -32,13 +32,21 @@ static void on_request(void *arg, struct stream *exchange)
     call_begin(k->front, exchange, k->peer);
 }
 
+static void on_answered(void *arg, const struct stream *exchange, int status)
+{
+    struct connection *k = arg;
+    const struct route *r = exchange ? call_route(http_request_head(exchange)) : NULL;
+    metrics_answered(&k->front->metrics, r ? (size_t)(r - routes) : METRICS_NO_ROUTE, status);
+}
+
 static void on_ended(void *arg, struct http_conn *http)
 {
     (void)http;
     forget(arg);
 }
 
-static const struct http_server_events events = {.request = on_request, .ended = on_ended};
+static const struct http_server_events events = {
+    .request = on_request, .answered = on_answered, .ended = on_ended};
 
 /* The port says nothing of who it is. */
 static void take_peer(struct connection *k, const char *peer)
@@ -54,6 +62,7 @@ static void on_connection(void *arg, struct stream *s, const char *peer)
     struct connection *k = xcalloc(1, sizeof *k);
     k->front = f;
     take_peer(k, peer);
+    f->metrics.connections++;
     k->next = f->connections;
     if (k->next)
         k->next->prev = k;

@@ -4,6 +4,7 @@
 
 #include "applets/broker/bridge.h"
 #include "applets/broker/install.h"
+#include "applets/broker/metrics.h"
 #include "core/limit.h"
 #include "net/target.h"
 #include "net/tls.h"
@@ -43,6 +44,7 @@ struct front {
     struct control *control;
     struct keeper *keeper;
     struct activity *activity;
+    struct metrics metrics;
     struct sweep *sweep;
     struct connection *connections;
     struct call *calls;

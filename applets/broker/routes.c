@@ -8,6 +8,7 @@ const struct route routes[] = {
     {"GET", "/install.sh", api_install, true, LIMIT_NONE},
     {"GET", "/api/agent/download", api_download, true, LIMIT_NOBODY},
     {"GET", "/healthz", api_health, true, LIMIT_NONE},
+    {"GET", "/metrics", api_metrics, true, LIMIT_NOBODY},
     {"GET", "/api/bridge", api_bridge, true, LIMIT_NONE},
     {"POST", "/api/agent/enroll", api_agent_enroll, true, LIMIT_NOBODY},
     {"POST", "/api/session", api_session_open, true, LIMIT_NOBODY},

@@ -59,6 +59,7 @@ void front_rig_init(struct front_rig *r)
     struct target bind;
     *r = (struct front_rig){.loop = loop_new(), .dir = "/tmp/berth-front-XXXXXX"};
     CHECK(mkdtemp(r->dir) != NULL);
+    r->home = getenv("HOME") ? xstrdup(getenv("HOME")) : NULL;
     CHECK_INT(setenv("HOME", r->dir, 1), 0);
     snprintf(r->store, sizeof r->store, "%s/state", r->dir);
     struct front *f = &r->front;
@@ -104,6 +105,8 @@ void front_rig_fini(struct front_rig *r)
     registry_free(r->front.registry);
     loop_free(r->loop);
     nftw(r->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    CHECK_INT(r->home ? setenv("HOME", r->home, 1) : unsetenv("HOME"), 0);
+    free(r->home);
 }
 
 /* ---- agents ---- */

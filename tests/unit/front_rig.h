@@ -37,6 +37,7 @@ struct front_rig {
     uint16_t port;
     char dir[32]; /* an empty directory of this test's own */
     char store[64];
+    char *home; /* what was $HOME; meanwhile it is `dir` */
     bool done;
     struct device device;
 };

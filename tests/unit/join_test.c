@@ -65,7 +65,7 @@ static void on_conn_ended(void *arg, struct http_conn *c)
 
 static void on_connection(void *arg, struct stream *s, const char *peer)
 {
-    static const struct http_server_events events = {on_request, on_conn_ended};
+    static const struct http_server_events events = {.request = on_request, .ended = on_conn_ended};
     (void)peer;
     http_serve(s, &http_server_limits, &events, arg);
 }
