@@ -51,17 +51,20 @@ warnings := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-proto
     -Wimplicit-fallthrough -Werror
 common := -std=gnu11 -D_GNU_SOURCE -I. -Ibuild $(warnings) -g -fno-omit-frame-pointer \
     -ffile-prefix-map=$(CURDIR)=.
-hardened := -O2 -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections
+hardened := -O2 -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections \
+    -fno-asynchronous-unwind-tables -fno-unwind-tables
+# What runs for each byte is in core/ and net/.
+small = $(if $(filter applets/%,$<),-Os)
 static_link := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,text,--gc-sections
-libraries := -lsodium -lbearssl -lyyjson -lngtcp2 -lllhttp -lseccomp -lsqlite3
+libraries := -lsodium -lbearssl -lyyjson -lngtcp2 -lllhttp -lsqlite3
 native := -isystem build/vendor/native/include
 
 CC_x86_64 := build/vendor/x86_64/bin/cc
-CFLAGS_x86_64 := $(common) $(hardened) -fcf-protection
-LDFLAGS_x86_64 := $(static_link)
+CFLAGS_x86_64 = $(common) $(hardened) $(small)
+LDFLAGS_x86_64 := $(static_link),-z,pack-relative-relocs
 
 CC_aarch64 := build/vendor/aarch64/bin/cc
-CFLAGS_aarch64 := $(common) $(hardened) -mbranch-protection=standard
+CFLAGS_aarch64 = $(common) $(hardened) $(small) -mbranch-protection=standard
 LDFLAGS_aarch64 := $(static_link)
 
 CC_asan := gcc
@@ -88,7 +91,7 @@ define flavour_rules
 build/obj/$(1)/%.o: %.c build/vendor/$(vendor_$(1))/done Makefile | build/build_id.h build/page_assets.h
 	$(say) CC $$(@:build/obj/%=%)
 	@mkdir -p $$(@D)
-	$(Q)$(CC_$(1)) $(CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	$(Q)$(CC_$(1)) $$(CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
 build/obj/$(1)/berth.debug: $(call objects,$(1),$(sources))
 build/unit-$(1): $(call objects,$(1),$(testable) $(unit_sources))

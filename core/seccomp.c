@@ -1,40 +1,70 @@
 #include "core/seccomp.h"
 
 #include <errno.h>
-#include <seccomp.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-static int add_all(scmp_filter_ctx filter, const char *const *names, size_t count)
+#include "core/mem.h"
+
+#if defined(__x86_64__)
+#define THIS_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define THIS_ARCH AUDIT_ARCH_AARCH64
+#endif
+
+#define LOAD(field)     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define RETURN(verdict) BPF_STMT(BPF_RET | BPF_K, verdict)
+/* Which of the next instructions comes next: 0, the next. */
+#define EQUAL(value, then, otherwise) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, then, otherwise)
+
+static struct sock_filter *append(struct sock_filter *at, const struct sock_filter *what, size_t n)
 {
-    for (size_t i = 0; i < count; i++) {
-        int number = seccomp_syscall_resolve_name(names[i]);
-        if (number == __NR_SCMP_ERROR)
-            return -EINVAL;
-        /* Negative: known, but not here. */
-        int got = number < 0 ? 0 : seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
-        if (got < 0)
-            return got;
-    }
-    return 0;
+    memcpy(at, what, n * sizeof(*what));
+    return at + n;
 }
 
-int seccomp_allow_only(const char *const *names, size_t count)
+/* A jump reaches 255 instructions at most, so each call has its own verdict beside it. */
+static struct sock_filter *write_filter(struct sock_filter *at, const int *calls, size_t count)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    if (!filter) {
-        errno = ENOMEM;
+    const struct sock_filter first[] = {LOAD(arch), EQUAL(THIS_ARCH, 1, 0),
+                                        RETURN(SECCOMP_RET_KILL_PROCESS), LOAD(nr)};
+    const struct sock_filter last = RETURN(SECCOMP_RET_ERRNO | EPERM);
+    at = append(at, first, countof(first));
+    for (size_t i = 0; i < count; i++) {
+        const struct sock_filter one[] = {EQUAL((uint32_t)calls[i], 0, 1),
+                                          RETURN(SECCOMP_RET_ALLOW)};
+        at = append(at, one, countof(one));
+    }
+    return append(at, &last, 1);
+}
+
+static int install(const struct sock_fprog *program)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -1;
+    long got = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program);
+    if (got > 0) /* a thread's id */
+        errno = EBUSY;
+    else if (got < 0 && errno == EINVAL)
+        errno = EOPNOTSUPP;
+    return got ? -1 : 0;
+}
+
+int seccomp_allow_only(const int *calls, size_t count)
+{
+    if (count > SECCOMP_CALLS_MAX) {
+        errno = E2BIG;
         return -1;
     }
-    int got = add_all(filter, names, count);
-    if (!got)
-        got = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-    /* What went wrong in the kernel is told as it is, not as ECANCELED. */
-    if (!got)
-        got = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1);
-    if (!got)
-        got = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    if (!got)
-        got = seccomp_load(filter);
-    seccomp_release(filter);
-    errno = -got;
-    return got ? -1 : 0;
+    cleanup_free struct sock_filter *filter = xcalloc(5 + 2 * count, sizeof(*filter));
+    struct sock_filter *end = write_filter(filter, calls, count);
+    const struct sock_fprog program = {.len = (unsigned short)(end - filter), .filter = filter};
+    return install(&program);
 }

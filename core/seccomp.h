@@ -4,11 +4,13 @@
 
 #include <stddef.h>
 
+#define SECCOMP_CALLS_MAX 2045
+
 /* From now on this process, its threads and all it starts may make those system calls alone: every other
- * fails with EPERM, and is in the kernel's audit log where that is on. Names are Linux's; one that this
- * architecture does not have ("poll" on aarch64) is passed over. No privilege is gained by exec from then on.
- * -1 with errno: EOPNOTSUPP, ENOSYS where the kernel (or an emulator) has no filters, EINVAL for a name that no
- * architecture knows; nothing was changed then. Source: seccomp(2). */
-int seccomp_allow_only(const char *const *names, size_t count);
+ * fails with EPERM, and one that is made as another architecture's (an i386 program's) kills the process.
+ * `calls`: SYS_… of <sys/syscall.h>. No privilege is gained by exec from then on. -1 with errno: EOPNOTSUPP,
+ * ENOSYS where the kernel (or an emulator) has no filters, E2BIG over SECCOMP_CALLS_MAX, EBUSY where a thread has
+ * a filter of its own; nothing was changed then but for exec. Source: seccomp(2). */
+int seccomp_allow_only(const int *calls, size_t count);
 
 #endif

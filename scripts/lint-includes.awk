@@ -8,7 +8,6 @@ BEGIN {
     owner["bearssl.h"] = "core/jwt.c net/quic_crypto.c net/quic_crypto_aead.c net/websocket_key.c"
     owner["llhttp.h"] = "net/http.c"
     owner["sqlite3.h"] = "core/store_sqlite.c"
-    owner["seccomp.h"] = "core/seccomp.c"
     may["core"] = "^core/"
     may["net"] = "^(net|core)/"
     may["applets/service"] = "^(applets/service|net|core)/"
