@@ -221,11 +221,13 @@ demo:
 
 bench:
 	$(Q)scripts/setup
-	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/bench-load build/bench-agents build/wan
+	$(Q)$(MAKE) --no-print-directory $(more_jobs) all build/bench-load build/bench-http build/bench-agents build/wan
 	$(Q)tests/bench/peers
 	$(Q)tests/bench/run
 
 build/bench-load: tests/bench/load.c
+build/bench-http: tests/bench/http_load.c
+build/bench-load build/bench-http:
 	$(say) CC $@
 	$(Q)gcc -O2 -g -D_GNU_SOURCE $(warnings) -pthread -o $@ $<
 
