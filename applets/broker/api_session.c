@@ -31,13 +31,21 @@ static void open_session(struct call *c, const struct json_value *body)
         call_error(c, API_INVALID_REQUEST, "The token is missing.");
 }
 
+/* Another site could sign its visitor in as somebody else, to whom the machines would go that they join. */
 void api_session_open(struct call *c)
 {
-    call_read_json(c, open_session);
+    if (call_is_foreign(c))
+        call_foreign(c);
+    else
+        call_read_json(c, open_session);
 }
 
 void api_session_close(struct call *c)
 {
+    if (call_is_foreign(c)) {
+        call_foreign(c);
+        return;
+    }
     cleanup_free char *field = cookie_field(c, "", 0);
     call_empty(c, field);
 }

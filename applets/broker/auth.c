@@ -54,20 +54,29 @@ static char *token_of(struct call *c)
     return token;
 }
 
+/* The scheme counts where ours is https: whoever is in the network's middle can be any http site. */
+static bool is_own_origin(const struct call *c, const char *origin)
+{
+    const char *host = call_field(c, "Host"), *at = origin ? strstr(origin, "://") : NULL;
+    bool safe = !c->front->secure || (at && strncasecmp(origin, "https://", 8) == 0);
+    return at && host && safe && strcasecmp(at + 3, host) == 0;
+}
+
+bool call_is_foreign(const struct call *c)
+{
+    const char *site = call_field(c, "Sec-Fetch-Site");
+    if (http_field_count(http_request_head(c->exchange), "Origin") == 0)
+        return site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
+    return !is_own_origin(c, call_field(c, "Origin"));
+}
+
 /* A browser sends the cookie along whoever made it ask. What reads and changes nothing is no use to
  * another site, which is not shown the answer. */
 static bool is_from_elsewhere(const struct call *c)
 {
     const struct http_head *head = http_request_head(c->exchange);
-    const char *origin = call_field(c, "Origin"), *host = call_field(c, "Host");
-    const char *site = call_field(c, "Sec-Fetch-Site");
     bool reads = strcmp(head->method, "GET") == 0 || strcmp(head->method, "HEAD") == 0;
-    if (!c->by_cookie || (reads && !head->upgrade))
-        return false;
-    if (http_field_count(head, "Origin") == 0)
-        return site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
-    const char *at = origin ? strstr(origin, "://") : NULL;
-    return !at || !host || strcasecmp(at + 3, host) != 0;
+    return c->by_cookie && (!reads || head->upgrade) && call_is_foreign(c);
 }
 
 static void refuse(struct call *c, const char *why)
@@ -140,6 +149,11 @@ void call_prove(struct call *c, const char *token, call_fn *fn)
     prove(c, xstrdup(token), fn);
 }
 
+void call_foreign(struct call *c)
+{
+    call_error(c, API_FORBIDDEN, "Another site has no business here.");
+}
+
 void call_authenticate(struct call *c, call_fn *fn)
 {
     char *token = token_of(c);
@@ -148,7 +162,7 @@ void call_authenticate(struct call *c, call_fn *fn)
         return;
     }
     if (token)
-        call_error(c, API_FORBIDDEN, "Another site has no business here.");
+        call_foreign(c);
     else
         refuse(c, "Say who you are: Authorization: Bearer TOKEN.");
     free(token);

@@ -93,7 +93,11 @@ const struct route *call_route(const struct http_head *head);
 
 /* Finds who asks, by the token in Authorization or in the page's cookie, then goes on with fn(), or answers. */
 void call_authenticate(struct call *c, call_fn *fn);
-/* The same by a token that came otherwise. */
+/* Whether a browser says that another site made it ask. */
+bool call_is_foreign(const struct call *c);
+/* Which is answered with that. */
+void call_foreign(struct call *c);
+/* The same as call_authenticate() by a token that came otherwise. */
 void call_prove(struct call *c, const char *token, call_fn *fn);
 
 /* "2026-11-22T12:00:00Z" */
