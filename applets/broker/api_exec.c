@@ -14,6 +14,7 @@
 #define TIMEOUT_MS     120000
 #define TIMEOUT_MS_MAX 86400000
 #define PATIENCE_MS    5000 /* beyond the time limit, which the agent keeps */
+#define PIECE_MAX      (256u << 10) /* bytes of a frame of output: what was read at once */
 
 static const char *const types[] = {"stdout", "stderr"};
 
@@ -344,6 +345,7 @@ static void begin(struct call *c, const struct json_value *body)
     r->deed.fn = start;
     r->timeout_ms = timeout_ms;
     r->events = call_accepts_events(c);
+    r->frames.limit = r->events ? PIECE_MAX : FRAME_LIMIT;
     loop_timer_init(c->front->loop, &r->watchdog, on_watchdog, c);
     c->state = r;
     c->abort = forget;

@@ -48,6 +48,13 @@ static void go_on(struct call *c, const char *session, struct terminal_size size
 
 /* A new one. */
 
+static const char enough[] = "You have as many terminals as one may have: end one of them first.";
+
+static bool is_enough(const struct front *f, const struct principal *who)
+{
+    return terminal_count(f, who) >= terminal_limits.each;
+}
+
 struct asked {
     struct deed deed;
     struct terminal_size size;
@@ -73,12 +80,14 @@ static void start(struct call *c, const struct place *p, struct stream *stream)
                                  .entry = a->deed.entry};
     a->deed.entry = NULL;
     struct stream *carrier = accept(c);
-    if (carrier) {
+    if (carrier && !is_enough(f, &who)) {
         terminal_begin(f, &spec, stream, carrier);
         return;
     }
     stream_reset(stream);
     activity_end(spec.entry, ACTIVITY_REFUSED, ACTIVITY_NO_CODE);
+    if (carrier) /* others have begun meanwhile */
+        terminal_refuse(carrier, API_CONFLICT, enough);
 }
 
 static void begin(struct call *c, const char *agent, struct terminal_size size)
@@ -88,9 +97,8 @@ static void begin(struct call *c, const char *agent, struct terminal_size size)
         accept(c); /* which says what is missing */
         return;
     }
-    if (terminal_count(c->front, &c->who) >= terminal_limits.each) {
-        call_error(c, API_CONFLICT, "You have %u terminals: end one of them first.",
-                   terminal_limits.each);
+    if (is_enough(c->front, &c->who)) {
+        call_error(c, API_CONFLICT, "%s", enough);
         return;
     }
     a = xcalloc(1, sizeof *a);

@@ -13,7 +13,8 @@
 #include "net/http_query.h"
 #include "net/http_server.h"
 
-#define BODY_MAX (1u << 20)
+#define BODY_MAX    (1u << 20)
+#define BODY_NOBODY (1u << 16) /* of who has proven nothing: a token or a code, that is */
 #define FIELDS                                                                                     \
     "Content-Type: application/json\r\nCache-Control: no-store\r\n"                                \
     "X-Content-Type-Options: nosniff\r\n"
@@ -194,10 +195,11 @@ static void on_body(void *arg, struct stream *s, enum stream_event event)
 
 void call_read_json(struct call *c, void (*fn)(struct call *c, const struct json_value *body))
 {
+    unsigned max = c->route->anybody ? BODY_NOBODY : BODY_MAX;
     c->on_json = fn;
     stream_own(c->exchange, on_body, c);
-    if (http_accept_body(c->exchange, BODY_MAX) < 0)
-        call_error(c, API_PAYLOAD_TOO_LARGE, "A body has at most %u bytes.", BODY_MAX);
+    if (http_accept_body(c->exchange, max) < 0)
+        call_error(c, API_PAYLOAD_TOO_LARGE, "A body has at most %u bytes.", max);
     else if (stream_ended(c->exchange)) /* there is none, and that was told before */
         take_json(c);
 }

@@ -221,6 +221,13 @@ static void put_size(struct draft *d, struct json_node *to, struct terminal_size
         json_put_int(d->out, to, "cols", size.cols);
 }
 
+/* Whatever the client says becomes bytes for the place, which may take none. */
+static void hold_up(struct terminal *t)
+{
+    if (t->viewer && stream_room(t->stream) == 0)
+        viewer_hold(t->viewer, true);
+}
+
 static void resize(struct terminal *t, struct terminal_size size)
 {
     if (!t->stream || !size.rows || !size.cols)
@@ -228,6 +235,7 @@ static void resize(struct terminal *t, struct terminal_size size)
     struct draft d = draft_of(MSG_RESIZE);
     put_size(&d, d.root, size);
     draft_send(&d, t->stream);
+    hold_up(t);
 }
 
 static void on_input(void *arg, const uint8_t *data, size_t len)
@@ -236,8 +244,7 @@ static void on_input(void *arg, const uint8_t *data, size_t len)
     if (!t->stream)
         return;
     frame_write_data(t->stream, CHANNEL_STDIN, data, len);
-    if (stream_room(t->stream) == 0)
-        viewer_hold(t->viewer, true);
+    hold_up(t);
 }
 
 static void on_resized(void *arg, uint16_t rows, uint16_t cols)
