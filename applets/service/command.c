@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "applets/service/file_path.h"
@@ -200,10 +201,19 @@ int command_of_task(struct command *c, const struct json_value *body, struct fau
     return command_of_background(c, body, why) == 0 ? read_timeout(c, body, why) : -1;
 }
 
+/* Without a root it takes no descriptor, which there may be none of. */
+static int look_at_dir(const struct command *c)
+{
+    struct stat st;
+    cleanup_fd int fd = -1;
+    if (c->root)
+        return file_root_open(c->root, c->dir, O_PATH | O_DIRECTORY, &fd);
+    return stat(c->dir, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+}
+
 static int check_dir(const struct command *c, struct fault *why)
 {
-    cleanup_fd int fd = -1;
-    int error = file_root_open(c->root, c->dir, O_PATH | O_DIRECTORY, &fd);
+    int error = look_at_dir(c);
     if (error == FILE_OUTSIDE)
         return fault_set(why, ERR_PERMISSION_DENIED,
                          "workdir %s: outside of what this machine's owner allows (--root)",
