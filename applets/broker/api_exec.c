@@ -13,7 +13,7 @@
 
 #define TIMEOUT_MS     120000
 #define TIMEOUT_MS_MAX 86400000
-#define PATIENCE_MS    5000 /* beyond the time limit, which the agent keeps */
+#define PATIENCE_MS    5000         /* beyond the time limit, which the agent keeps */
 #define PIECE_MAX      (256u << 10) /* bytes of a frame of output: what was read at once */
 
 static const char *const types[] = {"stdout", "stderr"};

@@ -82,10 +82,8 @@ static void on_dialled(void *arg, struct stream *carrier, int error, int status)
 static void ask_for_terminal(struct scene *s, struct client *c, struct stream *carrier)
 {
     cleanup_free char *fields = xasprintf("Authorization: Bearer %s\r\n", s->r.ann.token);
-    const struct websocket_request request = {.host = "broker.test",
-                                              .target = "/api/terminal",
-                                              .fields = fields,
-                                              .patience_ms = 60000};
+    const struct websocket_request request = {
+        .host = "broker.test", .target = "/api/terminal", .fields = fields, .patience_ms = 60000};
     websocket_dial(carrier, &request, on_dialled, c);
 }
 
@@ -137,8 +135,8 @@ TEST(attack_bodies_of_anybody)
     struct scene s;
     struct front_asked ask;
     scene_init(&s);
-    memset(body, ' ', sizeof body - 1);
-    memcpy(body, "{\"token\":\"x\",\"code\":\"x\"}", 24);
+    int len = snprintf(body, sizeof body, "{\"token\":\"x\",\"code\":\"x\"}");
+    memset(body + len, ' ', sizeof body - 1 - (size_t)len);
     CHECK_INT(front_answer(&s.r, &ask,
                            &(struct front_request){.line = "POST /api/session", .body = body}),
               413);
