@@ -1,15 +1,19 @@
 """The script that a machine is joined with, under the shells and with the tools that machines have."""
 
+import contextlib
 import hashlib
 import http.server
+import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import threading
 import unittest
 
-from harness import TestCase
+from broker import Broker as RealBroker
+from harness import DEADLINE, TestCase, system, until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CODE = "ABCD-EFGH"
@@ -273,3 +277,41 @@ class Pinned(Install):
         self.assertIn("public key", done.stderr)
         self.assertFalse(os.path.exists(self.place))
         self.assertEqual(self.broker.asked, [])
+
+
+class SelfSigned(TestCase):
+    """The broker itself, with a certificate of its own making."""
+
+    def command(self, broker, token):
+        said = system("curl", "-sSk", "-X", "POST", "-H", f"Authorization: Bearer {token}", "-d", "{}",
+                      f"https://127.0.0.1:{broker.port}/api/agent/code")
+        return json.loads(said)["command"]
+
+    def end_group(self, program):
+        """A pipeline is more than the shell that has begun it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGTERM)
+        until(lambda: program.ended == 2, "end of the agent")
+
+    def test_the_line_to_paste(self):
+        broker = RealBroker(self, "--tls-self-signed")
+        token = broker.user("ann")
+        env = self.env(HOME=self.home)
+        agent = self.start("sh", "-c", self.command(broker, token), env=env)
+        self.addCleanup(self.end_group, agent)
+        agent.await_line(r"^berth: installed berth .* as .*/\.local/bin/berth$")
+        agent.await_line(r"^berth: joined as ")
+        self.end_group(agent)
+        again = self.start(os.path.join(self.home, ".local/bin/berth"), "agent", "--join",
+                           f"https://127.0.0.1:{broker.port}", env=env)
+        again.await_line(r"^berth: joined as ")
+
+    def test_the_line_to_paste_at_an_impostor(self):
+        broker = RealBroker(self, "--tls-self-signed")
+        command = self.command(broker, broker.user("ann"))
+        broker.stop()
+        RealBroker(self, "--tls-self-signed", port=broker.port)
+        done = subprocess.run(["sh", "-c", command], env=self.env(HOME=self.home), capture_output=True, text=True,
+                              timeout=DEADLINE)
+        self.assertIn("public key", done.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.home, ".local")))
