@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "core/message.h"
-
 /* Whoever has taken the exchange says so themselves. */
 static void must_not_begin(struct deed *d, int error)
 {
@@ -64,14 +62,4 @@ void deed_end(struct deed *d, enum activity_outcome outcome, int exit_code)
 struct store_call *deed_await(const struct deed *d, store_fn *fn, void *arg)
 {
     return store_get(d->call->front->store, "-", fn, arg);
-}
-
-enum activity_outcome deed_refused(const struct json_value *error)
-{
-    const char *code = json_get_str(error, "code");
-    switch (errno_of_error_code(code ? code : "")) {
-    case EACCES: return ACTIVITY_REFUSED;
-    case ETIMEDOUT: return ACTIVITY_TIMEOUT;
-    default: return ACTIVITY_FAILED;
-    }
 }

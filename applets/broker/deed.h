@@ -27,7 +27,5 @@ void deed_end(struct deed *d, enum activity_outcome outcome, int exit_code);
 /* Tells fn() once the outcomes that were there before are kept: nobody is told of an end that a crash could
  * undo. To be cancelled by store_cancel() until then. */
 struct store_call *deed_await(const struct deed *d, store_fn *fn, void *arg);
-/* What an agent's Error comes to. */
-enum activity_outcome deed_refused(const struct json_value *error);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "applets/broker/deed.h"
+#include "applets/broker/agent_error.h"
 #include "applets/broker/tail.h"
 #include "applets/broker/viewer.h"
 #include "core/bytes.h"
@@ -153,15 +153,20 @@ static void ended(struct terminal *t, int64_t code)
     over(t, exit_text(code));
 }
 
+static void refused(struct terminal *t, const struct message *m)
+{
+    struct agent_error why = agent_error_of(m);
+    fail(t, why.outcome, why.api, why.text);
+}
+
 static void take_message(struct terminal *t, const struct message *m)
 {
-    const char *why = json_get_str(m->body, "message");
     int64_t code;
     if (m->type == MSG_EXITED && json_get_int(m->body, "exit_code", &code) == 1 && code >= 0 &&
         code <= 255)
         ended(t, code);
-    else if (m->type == MSG_ERROR && why)
-        fail(t, deed_refused(m->body), API_AGENT_ERROR, why);
+    else if (m->type == MSG_ERROR)
+        refused(t, m);
     else if (m->type != MSG_STARTED)
         mistake(t);
 }
@@ -171,6 +176,7 @@ static void take_frame(struct terminal *t, const struct frame *f)
     struct message m;
     const char *why;
     if (f->payload[0] != '{') {
+        t->front->metrics.bytes[METRICS_OUTPUT] += f->len - 1;
         tail_put(&t->tail, f->payload + 1, f->len - 1);
         if (t->viewer && f->len > 1)
             viewer_show(t->viewer, f->payload + 1, f->len - 1);
@@ -243,6 +249,7 @@ static void on_input(void *arg, const uint8_t *data, size_t len)
     struct terminal *t = arg;
     if (!t->stream)
         return;
+    t->front->metrics.bytes[METRICS_INPUT] += len;
     frame_write_data(t->stream, CHANNEL_STDIN, data, len);
     hold_up(t);
 }

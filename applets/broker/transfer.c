@@ -1,9 +1,9 @@
 #include "applets/broker/transfer.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "applets/broker/agent_error.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 
@@ -39,18 +39,6 @@ void transfer_open(struct transfer *t, struct stream *s, stream_fn *fn)
 
 /* ---- what the agent says ---- */
 
-static enum api_error error_of(const struct json_value *error)
-{
-    const char *code = json_get_str(error, "code");
-    switch (errno_of_error_code(code ? code : "")) {
-    case ENOENT: return API_NOT_FOUND;
-    case EACCES: return API_FORBIDDEN;
-    case EINVAL: return API_INVALID_REQUEST;
-    case ETIMEDOUT: return API_TIMEOUT;
-    default: return API_AGENT_ERROR;
-    }
-}
-
 void transfer_nonsense(struct transfer *t)
 {
     deed_end(&t->deed, ACTIVITY_FAILED, ACTIVITY_NO_CODE);
@@ -59,13 +47,9 @@ void transfer_nonsense(struct transfer *t)
 
 static void refused(struct transfer *t, const struct message *m)
 {
-    const char *why = json_get_str(m->body, "message");
-    if (m->type != MSG_ERROR || !why) {
-        transfer_nonsense(t);
-        return;
-    }
-    deed_end(&t->deed, deed_refused(m->body), ACTIVITY_NO_CODE);
-    call_error(t->call, error_of(m->body), "%s", why);
+    struct agent_error why = agent_error_of(m);
+    deed_end(&t->deed, why.outcome, ACTIVITY_NO_CODE);
+    call_error(t->call, why.api, "%s", why.text);
 }
 
 bool transfer_expect(struct transfer *t, enum message_type type, struct message *m)
@@ -81,7 +65,10 @@ bool transfer_expect(struct transfer *t, enum message_type type, struct message 
     }
     if (m->type == type)
         return true;
-    refused(t, m);
+    if (m->type == MSG_ERROR)
+        refused(t, m);
+    else
+        transfer_nonsense(t);
     message_fini(m);
     return false;
 }

@@ -221,4 +221,4 @@ class Files(TestCase):
         self.assertEqual(self.status(self.url("none")), 404)
         rows = self.broker.ask("GET", "/api/activity?limit=3", self.token)
         self.assertEqual([(row["kind"], row["what"], row["outcome"]) for row in rows.json["activity"]],
-                         [("file-read", "none", "failed"), ("file-read", "name", "ok"), ("file-write", "name", "ok")])
+                         [("file-read", "none", "refused"), ("file-read", "name", "ok"), ("file-write", "name", "ok")])

@@ -211,7 +211,7 @@ class Terminals(TestCase):
         self.machine.start("--allow", "exec,files")
         terminal = self.terminal()
         told = terminal.hear()
-        self.assertEqual(told["error"], "agent_error")
+        self.assertEqual(told["error"], "forbidden")
         self.assertIn("terminal", told["message"])
         self.assertEqual(terminal.end(), 1011)
 
