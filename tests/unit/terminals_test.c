@@ -372,6 +372,16 @@ TEST(terminal_client_says_what_it_should_not)
     rig_fini(&r);
 }
 
+/* Until nothing moves any more. */
+static void until_quiet(struct loop *loop)
+{
+    uint64_t began_us;
+    do {
+        began_us = loop_clock_us();
+        loop_turn(loop, 300);
+    } while (loop_clock_us() - began_us < 300000);
+}
+
 /* A client that takes nothing holds the command up, and then it has missed nothing. */
 TEST(terminal_waits_for_its_client)
 {
@@ -385,8 +395,7 @@ TEST(terminal_waits_for_its_client)
     SHOWN(&c, "0123456789abcde\n0123456789abcde");
     websocket_pause(c.w, true);
     cleanup_free char *path = xasprintf("%s/over", r.front.dir);
-    for (int i = 0; i < 300; i++)
-        loop_turn(r.front.loop, 1);
+    until_quiet(r.front.loop);
     CHECK(access(path, F_OK) < 0);
     websocket_pause(c.w, false);
     SHOWN(&c, "n2d");
@@ -415,8 +424,7 @@ TEST(terminal_holds_typing_up)
     memset(paste, 'x', sizeof paste);
     for (int i = 0; i < 8; i++)
         websocket_send(c.w, WS_BINARY, paste, sizeof paste);
-    for (int i = 0; i < 300; i++)
-        loop_turn(r.front.loop, 1);
+    until_quiet(r.front.loop);
     CHECK(!websocket_room(c.w));
     cleanup_free char *path = xasprintf("%s/now", r.front.dir);
     fclose(fopen(path, "w"));
