@@ -2,10 +2,13 @@
  * for good. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -223,6 +226,10 @@ static int held_front(void)
     EXPECT(execv("/bin/true", argv) < 0);
     EXPECT(fails((int)ptrace(PTRACE_TRACEME, 0, NULL, NULL), EPERM));
     EXPECT(fails(setuid(getuid()), EPERM));
+    EXPECT(fails((int)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0), EPERM));
+    EXPECT(fails((int)syscall(SYS_ioctl, 0, TIOCSTI, ""), EPERM));
+    EXPECT(fails((int)syscall(SYS_ioctl, 0, TIOCSTI | 1UL << 32, ""), EPERM));
+    EXPECT(fails(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), EPERM));
     EXPECT(tcp(connect, listening) < 0);
     return 0;
 }
