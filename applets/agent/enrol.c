@@ -21,7 +21,7 @@ void enrol_name(char name[static ENROL_NAME_MAX + 1], const char *host)
 {
     static const char may[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t len = 0;
-    for (; host[len] && len < ENROL_NAME_MAX; len++)
+    for (; len < ENROL_NAME_MAX && host[len]; len++)
         name[len] = host[len];
     name[len] = '\0';
     for (size_t i = 0; i < len; i++)

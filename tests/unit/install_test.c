@@ -167,15 +167,19 @@ static char *url_as_read(const char *script)
     const char *at = strstr(script, "\nurl=");
     cleanup_fd int fd = mkstemp(path);
     CHECK(at && fd >= 0);
+    if (!at)
+        return xstrdup("");
     cleanup_free char *text =
         xasprintf("%.*s\nprintf %%s \"$url\"\n", (int)(strchr(at + 1, '\n') - at), at);
     CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
     cleanup_free char *command = xasprintf("sh %s", path);
     FILE *out = popen(command, "r");
     CHECK(out);
-    size_t len = fread(line, 1, sizeof line - 1, out);
-    line[len] = '\0';
-    pclose(out);
+    if (out) {
+        size_t len = fread(line, 1, sizeof line - 1, out);
+        line[len] = '\0';
+        pclose(out);
+    }
     unlink(path);
     return xstrdup(line);
 }
