@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "applets/broker/device_list.h"
 #include "core/mem.h"
@@ -9,7 +10,7 @@
 struct eviction {
     struct front *front;
     struct principal who;
-    size_t pending; /* devices being revoked, and the list while it is told */
+    size_t pending; /* devices being revoked, and the lists while they are told */
     int error;
     evict_fn *fn;
     void *arg;
@@ -46,9 +47,34 @@ static void on_device(void *arg, int error, const struct device_known *device)
     device_revoke(e->front->store, &e->who, device->name, on_revoked, e);
 }
 
+/* ---- codes, by which machines would join all the same ---- */
+
+static bool is_theirs(const struct eviction *e, const struct store_entry *code)
+{
+    struct json *record = json_parse(code->value, code->len);
+    const char *id = json_get_str(json_root(record), "id");
+    bool theirs = id && strcmp(id, e->who.id) == 0;
+    json_free(record);
+    return theirs;
+}
+
+static void on_codes(void *arg, const struct store_answer *a)
+{
+    struct eviction *e = arg;
+    struct store *s = e->front->store;
+    for (size_t i = 0; i < a->n; i++)
+        if (is_theirs(e, &a->entries[i]))
+            store_delete(s, a->entries[i].key, STORE_ANY, NULL, NULL);
+    if (!a->error && a->more)
+        store_list(s, "code/", a->entries[a->n - 1].key, on_codes, e);
+    else
+        settle(e, a->error);
+}
+
 void evict(struct front *f, const struct principal *who, evict_fn *fn, void *arg)
 {
     struct eviction *e = xcalloc(1, sizeof *e);
-    *e = (struct eviction){.front = f, .who = *who, .pending = 1, .fn = fn, .arg = arg};
+    *e = (struct eviction){.front = f, .who = *who, .pending = 2, .fn = fn, .arg = arg};
+    store_list(f->store, "code/", NULL, on_codes, e);
     device_list(f->store, who, on_device, e);
 }

@@ -445,3 +445,16 @@ class Audit(Case):
         row = self.trail(self.ann)[0]
         self.assertEqual((row["what"], row["outcome"], row["exitCode"], row["agent"]), ("exit 7", "failed", 7, "box"))
         self.assertEqual(self.trail(self.bob), [])
+
+
+class Removed(TestCase):
+    def test_a_code_goes_with_its_user(self):
+        """Else the machine would join for nobody, and stay."""
+        broker = Broker(self)
+        ann, bob = broker.user("ann"), broker.user("bob")
+        codes = [broker.code(ann), broker.code(ann), broker.code(bob)]
+        broker.admin("user", "remove", "ann")
+        answers = [broker.ask("POST", "/api/agent/enroll",
+                              body={"code": code, "public_key": f"{i:064x}", "name": "x"}).status
+                   for i, code in enumerate(codes)]
+        self.assertEqual(answers, [401, 401, 200])
