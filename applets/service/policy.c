@@ -10,6 +10,7 @@
 #include "applets/service/file_root.h"
 #include "core/buf.h"
 #include "core/mem.h"
+#include "net/target.h"
 
 static const struct {
     enum policy_kind kind;
@@ -146,9 +147,23 @@ static const char *kind_name(unsigned kind)
     return NULL;
 }
 
+/* Behind a unix socket is whatever the user may do: an agent of theirs that knows no policy, a session bus,
+ * a container engine. */
+static bool is_as_good_as_exec(const struct message *m)
+{
+    struct target target;
+    const char *why, *text = m->type == MSG_DIAL ? json_get_str(m->body, "target") : NULL;
+    return text && target_parse(&target, text, &why) == 0 && target.kind == TARGET_UNIX;
+}
+
 bool policy_allows(const struct service_policy *p, const struct message *m, struct fault *why)
 {
     unsigned kind = kind_of(m);
+    if (p && is_as_good_as_exec(m) && !(p->allow & (POLICY_EXEC | POLICY_TERMINAL))) {
+        fault_set(why, ERR_PERMISSION_DENIED,
+                  "this machine's owner does not allow unix sockets without exec (--allow)");
+        return false;
+    }
     if (!p || m->type == MSG_PING || (kind & p->allow))
         return true;
     if (kind)

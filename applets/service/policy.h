@@ -12,7 +12,7 @@
 #include "core/message.h"
 
 /* Exec is a command without a terminal, Terminal one with it. Files is what reads and writes them;
- * Dial connects to whatever the machine can reach, its unix sockets too. */
+ * Dial connects to whatever the machine can reach; to its unix sockets with Exec or Terminal alone. */
 enum policy_kind {
     POLICY_EXEC = 1,
     POLICY_FILES = 2,

@@ -62,7 +62,7 @@ static const struct {
     {POLICY_FILES, "\"EditFile\",\"path\":\"x\",\"old_string\":\"a\",\"new_string\":\"b\""},
     {POLICY_FILES, "\"ListDir\",\"path\":\"/\""},
     {POLICY_FILES, "\"Sync\""},
-    {POLICY_DIAL, "\"Dial\",\"target\":\"unix:/nowhere\""},
+    {POLICY_DIAL, "\"Dial\",\"target\":\"127.0.0.1:1\""},
 };
 
 static bool is_policy_refusal(const struct message *m)
@@ -103,6 +103,31 @@ TEST(policy_holds_for_every_request)
     until_idle(&g);
     setenv("HOME", "/", 1);
     rig_fini(&g);
+}
+
+/* What listens on one may run commands for whoever comes. */
+TEST(policy_unix_sockets_are_as_good_as_exec)
+{
+    static const struct {
+        unsigned allow;
+        bool fine;
+    } rows[] = {
+        {POLICY_DIAL, false},
+        {POLICY_DIAL | POLICY_FILES, false},
+        {POLICY_EXEC | POLICY_TERMINAL, false},
+        {POLICY_DIAL | POLICY_EXEC, true},
+        {POLICY_DIAL | POLICY_TERMINAL, true},
+    };
+    static const char text[] = "{\"type\":\"Dial\",\"target\":\"unix:/run/docker.sock\"}";
+    struct message m;
+    const char *flaw;
+    CHECK_INT(message_parse(&m, text, sizeof text - 1, &flaw), 0);
+    for (size_t i = 0; i < countof(rows); i++) {
+        struct fault why;
+        CHECK_INT(policy_allows(&(struct service_policy){.allow = rows[i].allow}, &m, &why),
+                  rows[i].fine);
+    }
+    message_fini(&m);
 }
 
 /* Who serves more than these must not be let in by that. */
