@@ -4,8 +4,8 @@
 
 #include "applets/broker/front.h"
 
-/* Revokes all of the user's devices and closes their connections, and ends their codes. Once, from the loop: 0, or the store's errno
- * after as many as could be. */
+/* Revokes all of the user's devices and closes their connections, and ends their codes. Once, from the
+ * loop: 0, or the store's errno after as many as could be. */
 typedef void evict_fn(void *arg, int error);
 void evict(struct front *f, const struct principal *who, evict_fn *fn, void *arg);
 

@@ -1,5 +1,6 @@
 #include "applets/broker/front.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ struct connection {
     struct front *front;
     struct connection *next, *prev;
     struct http_conn *http;
-    char peer[TARGET_TEXT_MAX]; /* its address, without the port */
+    char peer[TARGET_TEXT_MAX]; /* its address, without the port; of v6, its network's */
 };
 
 static void forget(struct connection *k)
@@ -48,12 +49,29 @@ static void on_ended(void *arg, struct http_conn *http)
 static const struct http_server_events events = {
     .request = on_request, .answered = on_answered, .ended = on_ended};
 
+/* Who has one IPv6 address has all of its network's: 2^64 of them. */
+static void take_network(char peer[static TARGET_TEXT_MAX])
+{
+    struct in6_addr addr;
+    char text[INET6_ADDRSTRLEN];
+    size_t len = strcspn(peer + 1, "]");
+    if (peer[0] != '[' || len >= sizeof text)
+        return;
+    memcpy(text, peer + 1, len);
+    text[len] = '\0';
+    if (inet_pton(AF_INET6, text, &addr) != 1)
+        return;
+    memset(addr.s6_addr + 8, 0, 8);
+    inet_ntop(AF_INET6, &addr, peer, TARGET_TEXT_MAX);
+}
+
 /* The port says nothing of who it is. */
 static void take_peer(struct connection *k, const char *peer)
 {
     const char *colon = strrchr(peer, ':');
     size_t len = colon ? (size_t)(colon - peer) : strlen(peer);
     memcpy(k->peer, peer, len < sizeof k->peer ? len : sizeof k->peer - 1);
+    take_network(k->peer);
 }
 
 static void on_connection(void *arg, struct stream *s, const char *peer)

@@ -7,7 +7,7 @@ import random
 import secrets
 import socket
 import struct
-import struct
+import subprocess
 import threading
 
 from bridge_peer import DATA, FIN, RST, SYN, Key, Peer, frame, message
@@ -425,6 +425,30 @@ class Limits(Case):
     def test_guesses_of_a_code(self):
         statuses = [self.enrol_with("AAAA-AAAA", Key(self.dir)).status for _ in range(5)]
         self.assertEqual(statuses, [401] * 4 + [429])
+
+
+class Networks(TestCase):
+    ENTER = """ip link set lo up
+        for a in 1:1::1 1:1::2 1:1::3 1:2::1; do ip address add 2001:db8:$a/64 dev lo nodad; done
+        exec "$@" """
+
+    @root_only
+    def test_many_addresses_of_one_network(self):
+        """Somebody with one IPv6 address has 2^64 of them."""
+        broker = self.start("unshare", "--net", "sh", "-ec", self.ENTER, "sh", self.berth_path, "broker",
+                            "--state", os.path.join(self.dir, "state"), "--limit", "nobody=1:3", "--insecure-http",
+                            "--listen", "[2001:db8:1:1::1]:3000")
+        broker.await_line(r"^berth broker: ")
+
+        def ask(address):
+            done = subprocess.run(["nsenter", "--net", "-t", str(broker.pid), "curl", "-sS", "-o", "/dev/null", "-w",
+                                   "%{http_code}", "--noproxy", "*", "--interface", address,
+                                   "http://[2001:db8:1:1::1]:3000/api/me"],
+                                  capture_output=True, text=True, timeout=DEADLINE)
+            return done.stdout or done.stderr
+
+        self.assertEqual([ask(f"2001:db8:1:1::{n}") for n in (1, 2, 3, 1, 2, 3)], ["401"] * 3 + ["429"] * 3)
+        self.assertEqual(ask("2001:db8:1:2::1"), "401")
 
 
 class Audit(Case):
