@@ -87,8 +87,8 @@ class Terminals(TestCase):
         terminal.resize(43, 132)
         terminal.type("stty size\n")
         terminal.until("43 132\r\n")
-        terminal.type("sleep 1000\n")
-        terminal.until("sleep 1000\r\n")
+        terminal.type("sh -c 'echo r$((1+1))n; exec sleep 1000'\n")
+        terminal.until("r2n\r\n")  # from the foreground, to which a ^C is told
         terminal.type("\x03")
         terminal.type("echo =$?=\n")
         terminal.until("=130=")
