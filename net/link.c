@@ -12,6 +12,7 @@
 #include "net/link_state.h"
 
 #define HELLO_MS 15000 /* how long the other end's Hello is awaited */
+#define LATE_MS  1000  /* a watchdog that comes so late was stopped itself */
 
 static const uint8_t nobody[SESSION_LEN];
 
@@ -195,8 +196,9 @@ static void watchdog(void *arg)
 {
     struct link *l = arg;
     uint64_t now = loop_now_ms(l->stream.loop);
-    /* Who does not listen cannot tell silence. */
-    if (l->held_up)
+    /* Who does not listen cannot tell silence, nor can who has just woken up: what carries the link, and
+     * maybe the other end, was stopped with it and has yet to speak. */
+    if (l->held_up || now - l->watchdog.due_ms >= LATE_MS)
         l->heard_ms = now;
     if (l->state == LINK_GREETING || (l->sent != l->acked && now >= stall_at_ms(l)))
         link_fail(l, ETIMEDOUT);
