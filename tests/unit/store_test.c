@@ -507,7 +507,11 @@ TEST(store_says_that_the_disk_is_full)
     rig_init(&r);
     close_it(&r);
     int status = in_child(&r, fill_the_disk);
-    CHECK_INT(status == SKIPPED ? 0 : status, 0);
+    if (status == SKIPPED)
+        fprintf(stderr, "%s: not tested: it needs a small tmpfs, which only root may mount\n",
+                __func__);
+    else
+        CHECK_INT(status, 0);
     reopen(&r);
     rig_fini(&r);
 }
