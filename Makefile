@@ -53,8 +53,10 @@ common := -std=gnu11 -D_GNU_SOURCE -I. -Ibuild $(warnings) -g -fno-omit-frame-po
     -ffile-prefix-map=$(CURDIR)=.
 hardened := -O2 -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections \
     -fno-asynchronous-unwind-tables -fno-unwind-tables
-# What runs for each byte is in core/ and net/.
-small = $(if $(filter applets/%,$<),-Os)
+# What runs for each byte is to be fast, the rest small.
+each_byte := $(patsubst %,core/%.c,buf bytes fdstream frame loop mem relay stream) \
+    $(patsubst %,net/%.c,dgram link link_flow link_pace link_wire quic% tls_record tls_stream udp% websocket% yamux%)
+small = $(if $(filter $(each_byte),$<),,-Os)
 static_link := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,text,--gc-sections
 libraries := -lsodium -lbearssl -lyyjson -lngtcp2 -lllhttp -lsqlite3
 native := -isystem build/vendor/native/include
