@@ -42,6 +42,7 @@ void call_end(struct call *c)
     c->abort = NULL;
     stream_close(c->exchange);
     c->exchange = NULL;
+    tally_give(&f->under_way, c->counted);
     if (c->next)
         c->next->prev = c->prev;
     *(c->prev ? &c->prev->next : &f->calls) = c->next;
@@ -96,6 +97,16 @@ const struct route *call_route(const struct http_head *head)
     return find_route(head, &known);
 }
 
+/* False, and it was answered: who asks has enough under way. */
+static bool count(struct call *c)
+{
+    c->counted = tally_take(&c->front->under_way, c->who.id, CALLS_EACH);
+    if (!c->counted)
+        call_error_with(c, API_RATE_LIMITED, "Retry-After: 1\r\n",
+                        "You have as many requests under way as one may have.");
+    return c->counted;
+}
+
 /* Who has proven who they are is limited by that, all others by their address. */
 static void go_on(struct call *c)
 {
@@ -103,7 +114,7 @@ static void go_on(struct call *c)
     uint32_t wait = front_limit(c->front, kind, kind == LIMIT_NOBODY ? c->peer : c->who.id);
     if (wait)
         call_limited(c, wait);
-    else
+    else if (c->route->anybody || count(c))
         c->route->fn(c);
 }
 
@@ -232,16 +243,34 @@ const char *api_error_name(enum api_error code)
     return errors[code].name;
 }
 
+static void on_answered(void *arg, struct stream *s, enum stream_event event)
+{
+    (void)s;
+    if (event == STREAM_DRAINED || event == STREAM_ERROR)
+        call_end(arg);
+}
+
+/* What nobody takes is kept, and so it counts: only the route's part is over. */
+static void await_taking(struct call *c)
+{
+    if (c->abort)
+        c->abort(c);
+    c->abort = NULL;
+    stream_own(c->exchange, on_answered, c);
+}
+
 static void answer(struct call *c, int status, const char *fields, struct json_out *out)
 {
     size_t len;
-    char *text = json_out_text(out, false, &len);
+    cleanup_free char *text = json_out_text(out, false, &len);
     cleanup_free char *all = xasprintf("%s%s", FIELDS, fields);
-    http_answer(c->exchange, status, all, text, len);
-    c->exchange = NULL;
+    http_respond(c->exchange, status, all, (int64_t)len);
+    stream_write(c->exchange, text, len);
     json_out_free(out);
-    free(text);
-    call_end(c);
+    if (stream_room(c->exchange) == 0)
+        await_taking(c);
+    else
+        call_end(c);
 }
 
 void call_error_with(struct call *c, enum api_error code, const char *fields, const char *text)

@@ -10,6 +10,8 @@
 #include "core/stream.h"
 #include "net/http.h"
 
+#define CALLS_EACH 256 /* that one user has under way, megabytes of answers each */
+
 struct call;
 typedef void call_fn(struct call *c);
 
@@ -18,16 +20,16 @@ struct call {
     struct call *next, *prev;
     struct stream *exchange; /* NULL: it was answered, or its route has taken it */
     const struct route *route;
-    struct principal who; /* where the route needs one; else empty */
-    char *peer;           /* the client's address */
-    char *token;          /* that has proven it */
-    bool by_cookie;       /* a browser has said so, whoever made it ask */
+    struct principal who;      /* where the route needs one; else empty */
+    struct tally_row *counted; /* NULL: nobody's */
+    char *peer;                /* the client's address */
+    char *token;               /* that has proven it */
+    bool by_cookie;            /* a browser has said so, whoever made it ask */
     struct buf body;
     void (*on_json)(struct call *c, const struct json_value *body);
     void *state;
     void (*abort)(struct call *c);
 };
-
 /* From the front alone. Takes the exchange. */
 void call_begin(struct front *f, struct stream *exchange, const char *peer);
 /* Without an answer: 500 if none was begun. */
@@ -44,7 +46,7 @@ int call_path_rest(struct call *c, char **value);
 /* Reads a body of one JSON object, then goes on with fn(); what is none is answered. */
 void call_read_json(struct call *c, void (*fn)(struct call *c, const struct json_value *body));
 
-/* Answers; each ends the call. */
+/* Answers; each ends the call, once most of the answer was taken. */
 
 enum api_error {
     API_INVALID_REQUEST,
@@ -91,7 +93,7 @@ extern const struct route routes[];
 /* Of a request; NULL: none. */
 const struct route *call_route(const struct http_head *head);
 
-/* Finds who asks, by the token in Authorization or in the page's cookie, then goes on with fn(), or answers. */
+/* Finds who asks, by the token in Authorization or in the page's cookie; goes on with fn(), or answers. */
 void call_authenticate(struct call *c, call_fn *fn);
 /* Whether a browser says that another site made it ask. */
 bool call_is_foreign(const struct call *c);
@@ -100,8 +102,7 @@ void call_foreign(struct call *c);
 /* The same as call_authenticate() by a token that came otherwise. */
 void call_prove(struct call *c, const char *token, call_fn *fn);
 
-/* "2026-11-22T12:00:00Z" */
-#define CALL_TIME_LEN 20
+#define CALL_TIME_LEN 20 /* "2026-11-22T12:00:00Z" */
 void call_time(char text[static CALL_TIME_LEN + 1], int64_t s);
 
 /* The routes, by file. */

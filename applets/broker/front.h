@@ -5,6 +5,7 @@
 #include "applets/broker/bridge.h"
 #include "applets/broker/install.h"
 #include "applets/broker/metrics.h"
+#include "applets/broker/tally.h"
 #include "core/limit.h"
 #include "net/target.h"
 #include "net/tls.h"
@@ -48,6 +49,7 @@ struct front {
     struct sweep *sweep;
     struct connection *connections;
     struct call *calls;
+    struct tally under_way; /* calls, by who asks */
     struct terminal *terminals;
 };
 

@@ -3,13 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "applets/broker/call.h"
 #include "applets/broker/terminals.h"
 #include "core/mem.h"
 #include "net/websocket.h"
 #include "net/websocket_handshake.h"
 #include "tests/unit/front_client.h"
 
-#define HELD 128u
+#define HELD 300u
 
 struct scene {
     struct front_rig r;
@@ -164,5 +165,76 @@ TEST(attack_output_in_huge_frames)
     front_wait(&s.r, &ask);
     CHECK_INT(ask.status, 502);
     front_asked_fini(&ask);
+    scene_fini(&s);
+}
+
+/* ---- how many ---- */
+
+#define EXEC(user)                                                                                 \
+    {                                                                                              \
+        user, "POST /api/exec", NULL, "{\"command\":\"id\"}"                                       \
+    }
+
+/* Each would keep what the agent says, for as long as it likes. */
+TEST(attack_requests_without_an_end)
+{
+    static struct front_asked asks[CALLS_EACH];
+    struct scene s;
+    struct front_asked ask;
+    scene_init(&s);
+    for (size_t i = 0; i < CALLS_EACH; i++)
+        front_say(&s.r, &asks[i], &(struct front_request)EXEC(&s.r.ann));
+    TURN_UNTIL(s.r.loop, s.n == CALLS_EACH);
+    CHECK_INT(front_answer(&s.r, &ask, &(struct front_request)EXEC(&s.r.ann)), 429);
+    CHECK(strstr(ask.head, "Retry-After: 1") != NULL);
+    front_asked_fini(&ask);
+    CHECK_INT(front_answer(&s.r, &ask, &(struct front_request)EXEC(&s.r.bob)), 409);
+    front_asked_fini(&ask);
+    while (s.n)
+        stream_close(s.held[--s.n]);
+    for (size_t i = 0; i < CALLS_EACH; i++) {
+        front_wait(&s.r, &asks[i]);
+        CHECK_INT(asks[i].status, 502);
+        front_asked_fini(&asks[i]);
+    }
+    TURN_UNTIL(s.r.loop, !s.r.front.calls);
+    for (size_t i = 0; i < TALLY_SLOTS; i++)
+        CHECK(!s.r.front.under_way.slots[i]);
+    scene_fini(&s);
+}
+
+static void answer_much(struct stream *stream)
+{
+    static char text[3 << 20];
+    memset(text, 'x', sizeof text - 1);
+    struct draft d = draft_of(MSG_EXEC_RESULT);
+    draft_int(&d, "exit_code", 0);
+    draft_str(&d, "stdout", text);
+    draft_str(&d, "stderr", "");
+    draft_send(&d, stream);
+}
+
+/* Several on one connection, so that its buffers are full at last. */
+TEST(attack_answers_that_nobody_takes)
+{
+    struct scene s;
+    scene_init(&s);
+    struct stream *client = front_dial(&s.r);
+    cleanup_free char *one = xasprintf("POST /api/exec HTTP/1.1\r\nHost: broker.example\r\n"
+                                       "Authorization: Bearer %s\r\nContent-Length: 16\r\n\r\n"
+                                       "{\"command\":\"id\"}",
+                                       s.r.ann.token);
+    size_t answered = 0;
+    for (int i = 0; i < 8; i++)
+        stream_write(client, one, strlen(one));
+    for (int quiet = 0; quiet < 500; quiet++) {
+        loop_turn(s.r.loop, 1);
+        if (answered < s.n)
+            answer_much(s.held[answered++]), quiet = 0;
+    }
+    CHECK(answered > 0 && answered < 8);
+    CHECK(s.r.front.calls != NULL);
+    stream_reset(client);
+    TURN_UNTIL(s.r.loop, !s.r.front.calls);
     scene_fini(&s);
 }
