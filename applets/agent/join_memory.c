@@ -52,6 +52,7 @@ static void recall(const struct join_memory *m, const char **word, const char *k
 void join_memory_recall(const struct join_memory *m, struct join_words *w)
 {
     bool insecure = false;
+    recall(m, &w->user, "user");
     recall(m, &w->allow, "allow");
     recall(m, &w->root, "root");
     recall(m, &w->broker.pin, "pin");
@@ -66,6 +67,7 @@ int join_memory_keep(const struct join_memory *m, const char *url, const struct 
     struct json_node *root = json_out_root(out);
     size_t len;
     json_put_str(out, root, "url", url);
+    json_put_str(out, root, "user", w->user);
     json_put_str(out, root, "allow", w->allow);
     json_put_str(out, root, "root", w->root);
     json_put_str(out, root, "pin", w->broker.pin);

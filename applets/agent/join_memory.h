@@ -1,6 +1,6 @@
 /* join_memory.h: how this machine joins a broker, remembered: what was allowed once is not more the next time
  * because nobody said it again. Beside the device's key, a file for each broker:
- * ~/.config/berth/join-MACHINE-BROKER.json, {url, allow, root?, pin?, ca?, insecureHttp}. */
+ * ~/.config/berth/join-MACHINE-BROKER.json, {url, user, allow, root?, pin?, ca?, insecureHttp}. */
 #ifndef AGENT_JOIN_MEMORY_H
 #define AGENT_JOIN_MEMORY_H
 

@@ -21,6 +21,7 @@ struct joining {
     struct broker_place broker;
     struct service_policy policy;
     struct device_key key;
+    struct join *join;
     bool kept; /* the memory says what we do */
 };
 
@@ -31,11 +32,12 @@ static const char *url_of(const struct joining *j)
     return j->broker.server.url.text;
 }
 
-static void keep(struct joining *j)
+static void keep(struct joining *j, const char *user)
 {
     cleanup_free char *allow = policy_kinds_text(j->policy.allow);
     cleanup_free char *ca = j->words.broker.ca ? realpath(j->words.broker.ca, NULL) : NULL;
     struct join_words w = j->words;
+    w.user = user;
     w.allow = allow;
     w.root = j->policy.root;
     w.broker.ca = ca;
@@ -44,13 +46,31 @@ static void keep(struct joining *j)
     j->kept = true;
 }
 
+/* A device's public key is no secret: whoever has a code of their own could enrol it, and have it serve them. */
+static bool is_ours(struct joining *j, const char *user)
+{
+    if (!j->words.user || strcmp(j->words.user, user) == 0)
+        return true;
+    log_error(
+        "%s: this machine joined for %.64s, and now it would for %.64s: if that is right, join "
+        "again with a code",
+        url_of(j), j->words.user, user);
+    return false;
+}
+
 static void on_join(void *arg, const struct join_news *news)
 {
     struct joining *j = arg;
     switch (news->event) {
     case JOIN_UP:
+        if (!is_ours(j, news->user)) {
+            join_free(j->join);
+            j->join = NULL;
+            loop_stop(j->loop, 1);
+            break;
+        }
         log_note("joined as %.64s for %.64s at %s", news->agent, news->user, url_of(j));
-        keep(j);
+        keep(j, news->user);
         break;
     case JOIN_LOST: log_note("%s: %.256s; trying again", url_of(j), news->why); break;
     case JOIN_ENDED: log_error("%s: %.256s", url_of(j), news->why); loop_stop(j->loop, 1);
@@ -85,9 +105,10 @@ static int serve(struct joining *j)
     proc_raise_files();
     log_note("%s may ask for: %s%s%s", url_of(j), allow,
              j->policy.root ? "; files only below " : "", j->policy.root ? j->policy.root : "");
-    struct join *join = join_new(j->loop, &j->broker.server, &who, on_join, j);
+    j->join = join_new(j->loop, &j->broker.server, &who, on_join, j);
     int status = loop_run(j->loop);
-    join_free(join);
+    if (j->join)
+        join_free(j->join);
     loop_free(j->loop);
     return status;
 }

@@ -11,6 +11,7 @@ struct join_words {
     const char *name;
     const char *allow;
     const char *root;
+    const char *user; /* for whom it has joined before: remembered, never typed */
 };
 
 /* Until a signal ends it, or the broker does not know this device. The exit status. */

@@ -9,8 +9,8 @@
 
 static char *cookie_field(const struct call *c, const char *value, int seconds)
 {
-    return xasprintf("Set-Cookie: berth=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%d%s\r\n",
-                     value, seconds, c->front->secure ? "; Secure" : "");
+    return xasprintf("Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%d%s\r\n",
+                     call_cookie_name(c), value, seconds, c->front->secure ? "; Secure" : "");
 }
 
 /* What proves something has no character that means anything in a field. */

@@ -10,8 +10,6 @@
 #include "core/mem.h"
 #include "net/http_server.h"
 
-#define COOKIE "berth="
-
 struct asking {
     struct people_call *finding;
     struct oidc_check *checking;
@@ -29,14 +27,20 @@ static void forget(struct call *c)
     c->state = NULL;
 }
 
+const char *call_cookie_name(const struct call *c)
+{
+    return c->front->secure ? "__Host-berth" : "berth";
+}
+
 /* Heap; NULL: none. */
 static char *cookie(const struct call *c)
 {
-    const char *field = call_field(c, "Cookie");
+    const char *field = call_field(c, "Cookie"), *name = call_cookie_name(c);
+    size_t own = strlen(name);
     while (field && *field) {
         size_t len = strcspn(field, ";");
-        if (len > strlen(COOKIE) && strncmp(field, COOKIE, strlen(COOKIE)) == 0)
-            return xstrndup(field + strlen(COOKIE), len - strlen(COOKIE));
+        if (len > own + 1 && strncmp(field, name, own) == 0 && field[own] == '=')
+            return xstrndup(field + own + 1, len - own - 1);
         field += len;
         field += strspn(field, "; ");
     }

@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "applets/applets.h"
@@ -232,6 +232,7 @@ static int run(struct broker_options *o)
 {
     if (state_dir(o->state) < 0)
         return 1;
+    syscall(SYS_close_range, 3U, ~0U, 0U); /* whatever the caller has left open */
     int keeper = keeper_start();
     if (keeper < 0) {
         log_error("the keeper cannot be started: %s", strerror(errno));

@@ -17,7 +17,7 @@
 #define BODY_NOBODY (1u << 16) /* of who has proven nothing: a token or a code, that is */
 #define FIELDS                                                                                     \
     "Content-Type: application/json\r\nCache-Control: no-store\r\n"                                \
-    "X-Content-Type-Options: nosniff\r\n"
+    "X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
 
 /* ---- its life ---- */
 

@@ -99,6 +99,8 @@ void call_authenticate(struct call *c, call_fn *fn);
 bool call_is_foreign(const struct call *c);
 /* Which is answered with that. */
 void call_foreign(struct call *c);
+/* What the page's cookie is called: behind https so that no other host can set it ("__Host-", RFC 6265bis). */
+const char *call_cookie_name(const struct call *c);
 /* The same as call_authenticate() by a token that came otherwise. */
 void call_prove(struct call *c, const char *token, call_fn *fn);
 

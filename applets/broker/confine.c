@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -259,6 +260,7 @@ int confine_front(const char *state, bool connects)
     };
     const struct landlock_spec spec = {
         .paths = paths, .count = countof(paths), .may_connect = connects};
+    prctl(PR_SET_DUMPABLE, 0); /* nor does its own user trace it, or read its memory */
     if (judged("Landlock", landlock_restrict(&spec)) < 0)
         return -1;
     return judged("seccomp", seccomp_allow_only(calls, countof(calls)));

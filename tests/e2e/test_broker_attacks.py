@@ -309,7 +309,7 @@ class Sessions(TestCase):
     def test_http_is_another_site_than_https(self):
         """Whoever stands in between can be http://HOST, though not https://HOST."""
         broker = Broker(self, "--url", "https://broker.example")
-        cookie = {"Cookie": f"berth={broker.user('ann')}", "Host": "broker.example"}
+        cookie = {"Cookie": f"__Host-berth={broker.user('ann')}", "Host": "broker.example"}
         for scheme, status in ("http", 403), ("https", 200):
             reply = broker.ask("POST", "/api/agent/code", body={},
                                headers={**cookie, "Origin": f"{scheme}://broker.example"})

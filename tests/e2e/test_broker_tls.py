@@ -78,7 +78,7 @@ class Tls(TestCase):
         token = broker.user("ann")
         done = subprocess.run(["curl", "-sSki", "-d", f'{{"token":"{token}"}}', f"{broker.url}/api/session"],
                               capture_output=True, text=True, timeout=DEADLINE)
-        self.assertRegex(done.stdout, r"(?m)^Set-Cookie: berth=.*; Secure$")
+        self.assertRegex(done.stdout, r"(?m)^Set-Cookie: __Host-berth=.*; Path=/; .*; Secure$")
 
     def test_sessions_are_resumed(self):
         broker = self.broker("--tls-self-signed")

@@ -1,5 +1,6 @@
 """Users' own machines, joined to a broker: what each asks for is done on theirs, as far as they allow it."""
 
+import glob
 import json
 import os
 import re
@@ -257,6 +258,24 @@ class Joined(TestCase):
         again = self.machine(user, "cellar", code=False)
         self.assertEqual(again.wait(), 1)
         self.assertNotIn("trying again", again.text())
+
+    def test_a_device_that_somebody_else_enrolled(self):
+        """A public key is no secret: who enrols it elsewhere, or after it was revoked, gets no machine by it."""
+        user = self.user()
+        agent = self.joined(user, "cellar")
+        self.broker.ask("DELETE", "/api/agents/cellar", self.token(user))
+        agent.wait()
+        [path] = glob.glob(os.path.join(user.home, ".config/berth/device-*.key"))
+        with open(path) as file:
+            public = file.read().strip()[-64:]
+        eve = self.broker.user("eve")
+        reply = self.broker.ask("POST", "/api/agent/enroll",
+                                body={"code": self.broker.code(eve), "name": "mine", "public_key": public})
+        self.assertEqual(reply.json["user"], "eve")
+        again = self.machine(user, "cellar", code=False)
+        self.assertEqual(again.wait(), 1)
+        self.assertIn(f"this machine joined for {user.name}, and now it would for eve", again.text())
+        until(lambda: not self.broker.agents(eve), "end of the connection")
 
     def test_told_to_end(self):
         user = self.user()
