@@ -95,9 +95,8 @@ const struct route *call_route(const struct http_head *head);
 
 /* Finds who asks, by the token in Authorization or in the page's cookie; goes on with fn(), or answers. */
 void call_authenticate(struct call *c, call_fn *fn);
-/* Whether a browser says that another site made it ask. */
+/* Whether a browser says that another site made it ask, which is then answered with call_foreign(). */
 bool call_is_foreign(const struct call *c);
-/* Which is answered with that. */
 void call_foreign(struct call *c);
 /* What the page's cookie is called: behind https so that no other host can set it ("__Host-", RFC 6265bis). */
 const char *call_cookie_name(const struct call *c);
