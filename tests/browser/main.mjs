@@ -2,13 +2,14 @@
 
 import * as browser from "./browser.mjs";
 import { tests as api } from "./test_api.mjs";
+import { tests as clients } from "./test_clients.mjs";
 import { tests as page } from "./test_page.mjs";
 import { tests as terminal } from "./test_terminal.mjs";
 
 const HANG = 120000;
 const JOBS = 2;
 const wanted = process.argv.slice(2);
-const waiting = Object.entries({ ...page, ...terminal, ...api })
+const waiting = Object.entries({ ...page, ...terminal, ...api, ...clients })
   .filter(([name]) => !wanted.length || wanted.some((text) => name.includes(text)));
 let passed = 0, failed = 0;
 

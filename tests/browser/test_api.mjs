@@ -1,43 +1,11 @@
 // The page on the broker itself.
 
-import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { start } from "./broker.mjs";
 import { newPage, until } from "./browser.mjs";
 import { assert, gone, says, screen, screenHas, shown, state, text } from "./rig.mjs";
-
-const berth = process.env.BERTH ?? "build/berth";
-
-const freePort = () => new Promise((done) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
-
-async function start(after) {
-  const state = mkdtempSync(join(tmpdir(), "berth-browser-"));
-  chmodSync(state, 0o711); // where root starts it, it becomes somebody else
-  after(() => rmSync(state, { recursive: true, force: true }));
-  const port = await freePort();
-  const words = ["--state", join(state, "s")];
-  const broker = spawn(berth, ["broker", ...words, "--listen", `127.0.0.1:${port}`], { stdio: ["ignore", "ignore", "pipe"] });
-  const ended = new Promise((done) => broker.once("exit", done));
-  after(() => broker.kill() && ended);
-  await new Promise((done, fail) => {
-    let said = "";
-    broker.stderr.on("data", (text) => {
-      said += text;
-      if (said.includes("berth broker: ")) done();
-    });
-    ended.then((status) => fail(new Error(`the broker ended with ${status}: ${said}`)));
-  });
-  const admin = (...more) => execFileSync(berth, ["broker", ...more, ...words], { encoding: "utf8" }).trim();
-  admin("user", "add", "ann");
-  return { dir: state, url: `http://127.0.0.1:${port}`, token: admin("token", "ann") };
-}
 
 async function signedIn(after) {
   const broker = await start(after);
