@@ -167,7 +167,7 @@ static void start(struct request *r, const char *path, int64_t size, int64_t mod
     r->abort = discard;
     int error = file_replace_open(&p->file, policy_root(r->service->policy), path, mode);
     if (error) {
-        file_fail(r, p->file.path, error);
+        file_fail(r, path, error);
         return;
     }
     stream_own(r->stream, on_event, r);

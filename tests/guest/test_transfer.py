@@ -102,10 +102,18 @@ class Put(Transfer):
         self.assertFalse(self.guest.exists(self.path("other")))
 
     def test_size(self):
-        for size in (None, -1, "5", 1.5):
+        for size in (-1, "5", 1.5):
             with self.subTest(size):
                 self.fails("FilePut", "InvalidRequest", path=self.path("file"), size=size)
         self.assertEqual(self.sh(f"ls -A {self.dir}"), "")
+
+    def test_a_size_that_is_not_known(self):
+        """The bytes come as frames of data then, and an empty one ends them."""
+        with self.connect() as c:
+            c.send(frame(message("FilePut", path=self.path("file"))) + frame(b"\0data") + frame(b"\0 and more") +
+                   frame(b"\0"))
+            self.assertOk(c.answer())
+        self.assertEqual(self.guest.get(self.path("file")), b"data and more")
 
     def test_more_than_announced(self):
         with self.connect() as c:
