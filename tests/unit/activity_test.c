@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "tests/unit/probe.h"
+#include "tests/unit/store_home.h"
 
 static const struct principal ann = {"00000000000000000000000000000aaa", "ann"};
 static const struct principal bob = {"00000000000000000000000000000bbb", "bob"};
@@ -15,7 +15,7 @@ struct rig {
     struct loop *loop;
     struct store *store;
     struct activity *activity;
-    char folder[64], path[80];
+    struct store_home home;
     unsigned begun, heard;
     int error;
     struct activity_row last; /* heard of, without its texts */
@@ -28,11 +28,7 @@ struct rig {
 
 static void open_store(struct rig *r)
 {
-    char *why = NULL;
-    r->store = store_sqlite_open(r->loop, r->path, &why);
-    if (!r->store)
-        test_fail(__FILE__, __LINE__, "%s", why);
-    free(why);
+    r->store = store_home_open(&r->home, r->loop);
     r->activity = activity_new(r->store);
 }
 
@@ -45,9 +41,8 @@ static void close_store(struct rig *r)
 
 static void rig_init(struct rig *r)
 {
-    *r = (struct rig){.loop = loop_new(), .folder = "/tmp/berth-activity-XXXXXX"};
-    CHECK(mkdtemp(r->folder) != NULL);
-    snprintf(r->path, sizeof r->path, "%s/state", r->folder);
+    *r = (struct rig){.loop = loop_new()};
+    store_home_init(&r->home);
     open_store(r);
 }
 
@@ -55,10 +50,7 @@ static void rig_fini(struct rig *r)
 {
     close_store(r);
     loop_free(r->loop);
-    cleanup_free char *wal = xasprintf("%s-wal", r->path);
-    unlink(wal);
-    CHECK_INT(unlink(r->path), 0);
-    CHECK_INT(rmdir(r->folder), 0);
+    store_home_fini(&r->home);
 }
 
 static void on_begun(void *arg, int error)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "applets/service/join_proof.h"
 #include "core/bytes.h"
@@ -12,6 +11,7 @@
 #include "core/message.h"
 #include "net/yamux.h"
 #include "tests/unit/probe.h"
+#include "tests/unit/store_home.h"
 
 static const char url[] = "https://broker.example";
 static const struct principal ann = {"00000000000000000000000000000aaa", "ann"};
@@ -20,7 +20,7 @@ struct rig {
     struct loop *loop;
     struct store *store;
     struct bridges all;
-    char folder[64], path[80];
+    struct store_home home;
     struct device device; /* enrolled */
     uint8_t key[KEY_PUBLIC_LEN], secret[KEY_SECRET_LEN];
     unsigned joins, leaves;
@@ -68,14 +68,9 @@ static void enrol(struct rig *r)
 
 static void rig_init(struct rig *r)
 {
-    char *why = NULL;
-    *r = (struct rig){.loop = loop_new(), .folder = "/tmp/berth-bridge-XXXXXX"};
-    CHECK(mkdtemp(r->folder) != NULL);
-    snprintf(r->path, sizeof r->path, "%s/state", r->folder);
-    r->store = store_sqlite_open(r->loop, r->path, &why);
-    if (!r->store)
-        test_fail(__FILE__, __LINE__, "%s", why);
-    free(why);
+    *r = (struct rig){.loop = loop_new()};
+    store_home_init(&r->home);
+    r->store = store_home_open(&r->home, r->loop);
     key_pair(r->key, r->secret);
     r->all = (struct bridges){.loop = r->loop,
                               .store = r->store,
@@ -96,10 +91,7 @@ static void rig_fini(struct rig *r)
     loop_turn(r->loop, 0);
     registry_free(r->all.registry);
     loop_free(r->loop);
-    cleanup_free char *wal = xasprintf("%s-wal", r->path);
-    unlink(wal);
-    CHECK_INT(unlink(r->path), 0);
-    CHECK_INT(rmdir(r->folder), 0);
+    store_home_fini(&r->home);
 }
 
 /* ---- the agent's end ---- */

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/mem.h"
 #include "tests/unit/probe.h"
+#include "tests/unit/store_home.h"
 
 static const struct principal ann = {"00000000000000000000000000000aaa", "ann"};
 static const struct principal bob = {"00000000000000000000000000000bbb", "bob"};
@@ -14,7 +14,7 @@ static const struct principal bob = {"00000000000000000000000000000bbb", "bob"};
 struct rig {
     struct loop *loop;
     struct store *store;
-    char folder[64], path[80];
+    struct store_home home;
     struct device device;
     struct buf names; /* each followed by its hostname and ';' */
     unsigned told, ends;
@@ -25,14 +25,9 @@ struct rig {
 
 static void rig_init(struct rig *r)
 {
-    char *why = NULL;
-    *r = (struct rig){.loop = loop_new(), .folder = "/tmp/berth-list-XXXXXX"};
-    CHECK(mkdtemp(r->folder) != NULL);
-    snprintf(r->path, sizeof r->path, "%s/state", r->folder);
-    r->store = store_sqlite_open(r->loop, r->path, &why);
-    if (!r->store)
-        test_fail(__FILE__, __LINE__, "%s", why);
-    free(why);
+    *r = (struct rig){.loop = loop_new()};
+    store_home_init(&r->home);
+    r->store = store_home_open(&r->home, r->loop);
 }
 
 static void rig_fini(struct rig *r)
@@ -41,10 +36,7 @@ static void rig_fini(struct rig *r)
     store_close(r->store);
     loop_turn(r->loop, 0);
     loop_free(r->loop);
-    cleanup_free char *wal = xasprintf("%s-wal", r->path);
-    unlink(wal);
-    unlink(r->path);
-    CHECK_INT(rmdir(r->folder), 0);
+    store_home_fini(&r->home);
 }
 
 static void on_device(void *arg, int error, const struct device *device)

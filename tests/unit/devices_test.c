@@ -3,11 +3,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/bytes.h"
 #include "core/mem.h"
 #include "tests/unit/probe.h"
+#include "tests/unit/store_home.h"
 
 static const struct principal ann = {"00000000000000000000000000000aaa", "ann"};
 static const struct principal bob = {"00000000000000000000000000000bbb", "bob"};
@@ -15,7 +15,7 @@ static const struct principal bob = {"00000000000000000000000000000bbb", "bob"};
 struct rig {
     struct loop *loop;
     struct store *store;
-    char folder[64], path[80];
+    struct store_home home;
     unsigned answers;
     int error;
     struct device device;
@@ -24,14 +24,9 @@ struct rig {
 
 static void rig_init(struct rig *r)
 {
-    char *why = NULL;
-    *r = (struct rig){.loop = loop_new(), .folder = "/tmp/berth-devices-XXXXXX"};
-    CHECK(mkdtemp(r->folder) != NULL);
-    snprintf(r->path, sizeof r->path, "%s/state", r->folder);
-    r->store = store_sqlite_open(r->loop, r->path, &why);
-    if (!r->store)
-        test_fail(__FILE__, __LINE__, "%s", why);
-    free(why);
+    *r = (struct rig){.loop = loop_new()};
+    store_home_init(&r->home);
+    r->store = store_home_open(&r->home, r->loop);
     key_pair(r->key[0], r->secret);
     key_pair(r->key[1], r->secret);
 }
@@ -41,10 +36,7 @@ static void rig_fini(struct rig *r)
     store_close(r->store);
     loop_turn(r->loop, 0);
     loop_free(r->loop);
-    cleanup_free char *wal = xasprintf("%s-wal", r->path);
-    unlink(wal);
-    CHECK_INT(unlink(r->path), 0);
-    CHECK_INT(rmdir(r->folder), 0);
+    store_home_fini(&r->home);
 }
 
 static void on_answer(void *arg, int error, const struct device *device)

@@ -18,13 +18,14 @@
 #include "net/websocket_handshake.h"
 #include "net/yamux.h"
 #include "tests/unit/probe.h"
+#include "tests/unit/store_home.h"
 #include "tests/unit/wire.h"
 
 static const struct principal ann = {"00000000000000000000000000000aaa", "ann"};
 
 struct rig {
     struct loop *loop;
-    char folder[64], path[80];
+    struct store_home home;
     struct store *store;
     struct bridges all;
     struct listener *listener;
@@ -134,15 +135,10 @@ static void start(struct rig *r)
 
 static void rig_init(struct rig *r)
 {
-    char *why = NULL;
     const char *flaw;
-    *r = (struct rig){.loop = loop_new(), .folder = "/tmp/berth-join-XXXXXX"};
-    CHECK(mkdtemp(r->folder) != NULL);
-    snprintf(r->path, sizeof r->path, "%s/state", r->folder);
-    r->store = store_sqlite_open(r->loop, r->path, &why);
-    if (!r->store)
-        test_fail(__FILE__, __LINE__, "%s", why);
-    free(why);
+    *r = (struct rig){.loop = loop_new()};
+    store_home_init(&r->home);
+    r->store = store_home_open(&r->home, r->loop);
     listen_on(r, 0);
     snprintf(r->text, sizeof r->text, "http://127.0.0.1:%u", listener_port(r->listener));
     CHECK_INT(url_parse(&r->server.url, r->text, &flaw), 0);
@@ -174,10 +170,7 @@ static void rig_fini(struct rig *r)
     registry_free(r->all.registry);
     loop_free(r->loop);
     policy_fini(&r->policy);
-    cleanup_free char *wal = xasprintf("%s-wal", r->path);
-    unlink(wal);
-    CHECK_INT(unlink(r->path), 0);
-    CHECK_INT(rmdir(r->folder), 0);
+    store_home_fini(&r->home);
 }
 
 static struct agent_link *found(const struct rig *r)
@@ -236,7 +229,7 @@ TEST(join_lets_nothing_run_on_and_comes_back)
     enrol_device(&r);
     start(&r);
     TURN_UNTIL(r.loop, r.ups == 1 && found(&r));
-    cleanup_free char *fifo = xasprintf("%s/fifo", r.folder);
+    cleanup_free char *fifo = xasprintf("%s/fifo", r.home.folder);
     CHECK_INT(mkfifo(fifo, 0600), 0);
     cleanup_fd int held = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     cleanup_free char *command = xasprintf(

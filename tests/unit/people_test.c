@@ -2,17 +2,17 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/bytes.h"
 #include "core/key.h"
 #include "core/mem.h"
 #include "tests/unit/probe.h"
+#include "tests/unit/store_home.h"
 
 struct rig {
     struct loop *loop;
     struct store *store;
-    char folder[64], path[80];
+    struct store_home home;
     unsigned answers;
     int error;
     struct principal who;
@@ -20,18 +20,13 @@ struct rig {
 
 static void open_store(struct rig *r)
 {
-    char *why = NULL;
-    r->store = store_sqlite_open(r->loop, r->path, &why);
-    if (!r->store)
-        test_fail(__FILE__, __LINE__, "%s", why);
-    free(why);
+    r->store = store_home_open(&r->home, r->loop);
 }
 
 static void rig_init(struct rig *r)
 {
-    *r = (struct rig){.loop = loop_new(), .folder = "/tmp/berth-people-XXXXXX"};
-    CHECK(mkdtemp(r->folder) != NULL);
-    snprintf(r->path, sizeof r->path, "%s/state", r->folder);
+    *r = (struct rig){.loop = loop_new()};
+    store_home_init(&r->home);
     open_store(r);
 }
 
@@ -40,10 +35,7 @@ static void rig_fini(struct rig *r)
     store_close(r->store);
     loop_turn(r->loop, 0);
     loop_free(r->loop);
-    cleanup_free char *wal = xasprintf("%s-wal", r->path);
-    unlink(wal);
-    CHECK_INT(unlink(r->path), 0);
-    CHECK_INT(rmdir(r->folder), 0);
+    store_home_fini(&r->home);
 }
 
 static void on_answer(void *arg, int error, const struct principal *who)

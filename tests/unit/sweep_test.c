@@ -2,30 +2,25 @@
 #include "applets/broker/sweep.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "core/mem.h"
 #include "tests/unit/probe.h"
+#include "tests/unit/store_home.h"
 
 struct rig {
     struct loop *loop;
     struct store *store;
-    char folder[64], path[80];
+    struct store_home home;
     struct buf keys; /* each followed by ' ' */
     bool told;
 };
 
 static void rig_init(struct rig *r)
 {
-    char *why = NULL;
-    *r = (struct rig){.loop = loop_new(), .folder = "/tmp/berth-sweep-XXXXXX"};
-    CHECK(mkdtemp(r->folder) != NULL);
-    snprintf(r->path, sizeof r->path, "%s/state", r->folder);
-    r->store = store_sqlite_open(r->loop, r->path, &why);
-    if (!r->store)
-        test_fail(__FILE__, __LINE__, "%s", why);
-    free(why);
+    *r = (struct rig){.loop = loop_new()};
+    store_home_init(&r->home);
+    r->store = store_home_open(&r->home, r->loop);
 }
 
 static void rig_fini(struct rig *r)
@@ -34,10 +29,7 @@ static void rig_fini(struct rig *r)
     store_close(r->store);
     loop_turn(r->loop, 0);
     loop_free(r->loop);
-    cleanup_free char *wal = xasprintf("%s-wal", r->path);
-    unlink(wal);
-    unlink(r->path);
-    CHECK_INT(rmdir(r->folder), 0);
+    store_home_fini(&r->home);
 }
 
 static void put(struct rig *r, const char *key, const char *value)
