@@ -121,7 +121,9 @@ class Often(Limits):
 
 
 class AtOnce(Limits):
-    stalled = 16 * MIB  # what either end may hold while one reader is stalled
+    # What either end may hold while one reader is stalled: its window (4 MiB), what is kept for replay (4), the
+    # storage kept for the next bytes (8), berth itself (2); and a queue's storage may be half used.
+    stalled = 24 * MIB
 
     def allow_descriptors(self, count):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
