@@ -34,9 +34,9 @@ class Broker:
         if start:
             self.start()
 
-    def start(self):
+    def start(self, **more):
         self.program = self.test.start(self.test.berth_path, "broker", "--state", self.state, "--listen",
-                                       f"127.0.0.1:{self.port}", *self.args)
+                                       f"127.0.0.1:{self.port}", *self.args, **more)
         self.program.await_line(r"^berth broker: ")
 
     def stop(self):

@@ -76,19 +76,24 @@ class Start(TestCase):
         self.assertEqual(len(children), 1)
         return broker.program.pid, children[0]
 
+    def status(self, pid):
+        with open(f"/proc/{pid}/status") as file:
+            return {name: value.strip() for name, value in (line.split(":", 1) for line in file)}
+
     @root_only
     def test_gives_up_what_it_can(self):
-        """The front is nobody's uid without any capability; it has no new privileges, and a filter."""
-        broker = Broker(self)
+        """The front is nobody's uid without any capability or group; it has no new privileges, and a filter."""
+        broker = Broker(self, start=False)
+        broker.start(extra_groups=[4, 27])
         front, keeper = self.processes(broker)
         self.assertTrue(61184 <= owner(front) <= 65519, owner(front))
         self.assertEqual(owner(keeper), 0)
         self.assertEqual(os.stat(broker.state).st_uid, owner(front))
-        with open(f"/proc/{front}/status") as file:
-            status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
+        status = self.status(front)
         for name in "CapEff", "CapPrm":
             self.assertEqual(int(status[name], 16), 0)
-        self.assertEqual(status["Groups"].strip(), "")
+        self.assertEqual(self.status(keeper)["Groups"], "4 27")
+        self.assertEqual(status["Groups"], "")
         if "asan" not in self.world.source:
             self.assertEqual(status["Seccomp"], "2")
         broker.stop()
