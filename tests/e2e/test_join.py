@@ -273,6 +273,8 @@ class Joined(TestCase):
                                 body={"code": self.broker.code(eve), "name": "mine", "public_key": public})
         self.assertEqual(reply.json["user"], "eve")
         again = self.machine(user, "cellar", code=False)
+        with self.assertRaises(Missing):  # it ends instead
+            again.await_line(r"^berth: joined as ")
         self.assertEqual(again.wait(), 1)
         self.assertIn(f"this machine joined for {user.name}, and now it would for eve", again.text())
         until(lambda: not self.broker.agents(eve), "end of the connection")
