@@ -15,7 +15,6 @@ struct store_watch {
     store_watch_fn *fn;
     void *arg;
     struct store_call *page; /* under way */
-    bool live;               /* what was there is told */
     bool ended;
 };
 
@@ -110,11 +109,22 @@ static bool tell(struct store_watch *w, int error, const struct store_entry *ent
     return !w->ended;
 }
 
+static void leave(struct store_watch *w)
+{
+    struct store_watch **at = &w->s->watches;
+    while (*at && *at != w)
+        at = &(*at)->next;
+    if (*at)
+        *at = w->next;
+    w->s = NULL;
+}
+
 static void take_page(void *arg, const struct store_answer *a)
 {
     struct store_watch *w = arg;
     w->page = NULL;
     if (a->error) {
+        leave(w);
         tell(w, a->error, NULL);
         return;
     }
@@ -125,7 +135,6 @@ static void take_page(void *arg, const struct store_answer *a)
         w->page = store_list(w->s, w->prefix, a->entries[a->n - 1].key, take_page, w);
         return;
     }
-    w->live = true;
     tell(w, 0, NULL);
 }
 
@@ -150,15 +159,6 @@ static void free_watch(void *p)
     free(w);
 }
 
-static void leave(struct store_watch *w)
-{
-    struct store_watch **at = &w->s->watches;
-    while (*at && *at != w)
-        at = &(*at)->next;
-    if (*at)
-        *at = w->next;
-}
-
 void store_watch_end(struct store_watch *w)
 {
     if (!w || w->ended)
@@ -170,12 +170,13 @@ void store_watch_end(struct store_watch *w)
     loop_reap(w->loop, w, free_watch);
 }
 
-/* Who ends a watch here, its own or another's, leaves its memory and its `next` till the turn ends. */
+/* Also to a watch whose pages are under way: what changes in one that was told is in none that comes.
+ * Who ends a watch here, its own or another's, leaves its memory and its `next` till the turn ends. */
 void store_changed(struct store *s, const struct store_entry *entry)
 {
     for (struct store_watch *w = s->watches, *next; w; w = next) {
         next = w->next;
-        if (w->live && !strncmp(entry->key, w->prefix, strlen(w->prefix)))
+        if (!strncmp(entry->key, w->prefix, strlen(w->prefix)))
             tell(w, 0, entry);
     }
 }

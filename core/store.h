@@ -63,7 +63,7 @@ struct store_call *store_list(struct store *s, const char *prefix, const char *a
 /* Nothing is told any more; what was asked for may happen all the same. */
 void store_cancel(struct store_call *call);
 
-/* What is there under `prefix`, then each change; a change may be told twice. */
+/* What is there under `prefix`, and each change from now on; one may be told twice. */
 struct store_watch *store_watch(struct store *s, const char *prefix, store_watch_fn *fn, void *arg);
 void store_watch_end(struct store_watch *w); /* NULL is fine */
 

@@ -298,6 +298,62 @@ TEST(store_tells_those_who_watch)
     rig_fini(&r);
 }
 
+/* What was told already changes before the last page is there. */
+static void change_the_first(void *arg, int error, const struct store_entry *e)
+{
+    struct rig *r = arg;
+    if (!r->told.len)
+        store_put(r->s, &(struct store_entry){e->key, "new", 3, e->revision}, NULL, NULL);
+    on_change(arg, error, e);
+}
+
+static bool heard(struct rig *r, const char *text)
+{
+    return r->told.len && memmem(buf_front(&r->told), r->told.len, text, strlen(text));
+}
+
+TEST(store_tells_of_a_change_between_its_pages)
+{
+    struct rig r;
+    char key[32];
+    rig_init(&r);
+    for (unsigned i = 1; i <= STORE_LIST_MAX + 1; i++) {
+        snprintf(key, sizeof(key), "k/%04u", i);
+        store_put(r.s, &(struct store_entry){key, "", 0, 0}, on_answer, &r);
+    }
+    await(&r, STORE_LIST_MAX + 1);
+    struct store_watch *w = store_watch(r.s, "k/", change_the_first, &r);
+    TURN_UNTIL(r.loop, heard(&r, "|"));
+    CHECK(heard(&r, "k/0001=@1 "));
+    CHECK(heard(&r, "k/1001=@1001 "));
+    CHECK(heard(&r, "k/0001=new@1002 "));
+    store_watch_end(w);
+    rig_fini(&r);
+}
+
+static struct store_call *asked;
+
+static void keep_call(struct store *s, struct store_call *call)
+{
+    (void)s;
+    asked = call;
+}
+
+/* By a store whose disk cannot be read. */
+TEST(store_tells_nothing_once_a_watch_has_failed)
+{
+    static const struct store_ops ops = {.ask = keep_call};
+    struct rig r;
+    rig_init(&r);
+    struct store s = {&ops, r.loop, NULL};
+    struct store_watch *w = store_watch(&s, "k/", on_change, &r);
+    store_answer(asked, &(struct store_answer){.error = EIO});
+    store_changed(&s, &(struct store_entry){"k/a", "v", 1, 1});
+    CHECK(told(&r, "!5 "));
+    store_watch_end(w);
+    rig_fini(&r);
+}
+
 /* ---- what goes wrong ---- */
 
 static void name_of(uint32_t number, char key[static 32])
