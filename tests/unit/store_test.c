@@ -15,11 +15,12 @@
 
 #include "core/mem.h"
 #include "tests/unit/probe.h"
+#include "tests/unit/store_home.h"
 
 struct rig {
     struct loop *loop;
     struct store *s;
-    char folder[64], path[80];
+    struct store_home home;
     /* The last answer: */
     unsigned answers;
     int error;
@@ -67,20 +68,13 @@ static void on_change(void *arg, int error, const struct store_entry *e)
 
 static void reopen(struct rig *r)
 {
-    char *why = NULL;
-    r->s = store_sqlite_open(r->loop, r->path, &why);
-    if (!r->s)
-        fprintf(stderr, "%s\n", why);
-    CHECK(r->s);
-    free(why);
+    r->s = store_home_open(&r->home, r->loop);
 }
 
 static void rig_init(struct rig *r)
 {
     *r = (struct rig){.loop = loop_new()};
-    snprintf(r->folder, sizeof(r->folder), "/tmp/berth-store-XXXXXX");
-    CHECK(mkdtemp(r->folder));
-    snprintf(r->path, sizeof(r->path), "%s/state.db", r->folder);
+    store_home_init(&r->home);
     reopen(r);
 }
 
@@ -96,10 +90,7 @@ static void rig_fini(struct rig *r)
     close_it(r);
     loop_free(r->loop);
     buf_fini(&r->told);
-    cleanup_free char *wal = xasprintf("%s-wal", r->path);
-    unlink(wal);
-    unlink(r->path);
-    CHECK(!rmdir(r->folder));
+    store_home_fini(&r->home);
 }
 
 static void await(struct rig *r, unsigned answers)
@@ -173,10 +164,10 @@ TEST(store_remembers)
     CHECK_INT(put(&r, "b", 0, "two"), 0);
     CHECK_INT(drop(&r, "b", 2), 0);
     close_it(&r);
-    CHECK(!stat(r.path, &st) && (st.st_mode & 0777) == 0600);
-    CHECK(!chmod(r.path, 0644));
+    CHECK(!stat(r.home.path, &st) && (st.st_mode & 0777) == 0600);
+    CHECK(!chmod(r.home.path, 0644));
     reopen(&r);
-    CHECK(!stat(r.path, &st) && (st.st_mode & 0777) == 0600);
+    CHECK(!stat(r.home.path, &st) && (st.st_mode & 0777) == 0600);
     CHECK_STR(list(&r, "", NULL), "a=one@1 ");
     CHECK_INT(put(&r, "b", 0, "three"), 0);
     CHECK_INT(r.revision, 4);
@@ -364,9 +355,9 @@ static void name_of(uint32_t number, char key[static 32])
 static void check_refused(struct rig *r, const char *because)
 {
     char *why = NULL;
-    struct store *s = store_sqlite_open(r->loop, r->path, &why);
+    struct store *s = store_sqlite_open(r->loop, r->home.path, &why);
     CHECK(!s);
-    CHECK(why && strstr(why, r->path) && strstr(why, because));
+    CHECK(why && strstr(why, r->home.path) && strstr(why, because));
     if (why && !strstr(why, because))
         fprintf(stderr, "%s\n", why);
     free(why);
@@ -375,7 +366,7 @@ static void check_refused(struct rig *r, const char *because)
 
 static void scribble(const struct rig *r, off_t at, const void *bytes, size_t len)
 {
-    cleanup_fd int fd = open(r->path, O_WRONLY | O_CLOEXEC);
+    cleanup_fd int fd = open(r->home.path, O_WRONLY | O_CLOEXEC);
     CHECK(pwrite(fd, bytes, len, at) == (ssize_t)len);
 }
 
@@ -401,9 +392,9 @@ TEST(store_says_why_a_file_is_none)
         else if (i == 3)
             scribble(&r, 4096 * 5, rubbish, sizeof(rubbish) - 1);
         else if (i == 4)
-            CHECK(!truncate(r.path, 4096 * 5));
+            CHECK(!truncate(r.home.path, 4096 * 5));
         else
-            CHECK(!unlink(r.path) && !symlink("/dev/null", r.path));
+            CHECK(!unlink(r.home.path) && !symlink("/dev/null", r.home.path));
         check_refused(&r, i == 1   ? "another program"
                           : i == 2 ? "newer version"
                           : i == 5 ? "no file"
@@ -428,7 +419,7 @@ static int open_it_too(struct rig *r)
 {
     char *why = NULL;
     struct loop *loop = loop_new();
-    struct store *s = store_sqlite_open(loop, r->path, &why);
+    struct store *s = store_sqlite_open(loop, r->home.path, &why);
     return !s && why && strstr(why, "another process has it open") ? 0 : 1;
 }
 
@@ -503,7 +494,7 @@ TEST(store_keeps_what_it_has_acknowledged_when_it_is_killed)
         pid_t pid = fork();
         if (pid == 0) {
             acknowledged = fd[1];
-            put_for_ever(r.path, next_number);
+            put_for_ever(r.home.path, next_number);
         }
         close(fd[1]);
         while (left-- && read(fd[0], &number, sizeof(number)) == sizeof(number))
@@ -530,7 +521,7 @@ static int fill_the_disk(struct rig *r)
     int failed = 0;
     uint32_t n = 0;
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", r->folder, "tmpfs", 0, "size=400k") != 0)
+        mount("none", r->home.folder, "tmpfs", 0, "size=400k") != 0)
         return SKIPPED;
     r->loop = loop_new();
     reopen(r);
