@@ -141,7 +141,7 @@ static const struct page pages[] = {
     {"broker",
      "usage: berth broker [options]\n"
      "       berth broker user add NAME | user remove NAME | user list\n"
-     "       berth broker token NAME [--days 90]\n"
+     "       berth broker token NAME [--days 90] | token NAME list | token NAME revoke ID\n"
      "\n"
      "A web service that routes each user's commands to that user's own joined agent, and to no\n"
      "other place. `user` and `token` ask the broker that runs on this host; a token is printed\n"

@@ -68,7 +68,10 @@
     X(USER_LIST, "UserList")                                                                       \
     X(USERS, "Users")                                                                              \
     X(TOKEN_NEW, "TokenNew")                                                                       \
-    X(TOKEN, "Token")
+    X(TOKEN, "Token")                                                                              \
+    X(TOKEN_LIST, "TokenList")                                                                     \
+    X(TOKENS, "Tokens")                                                                            \
+    X(TOKEN_REVOKE, "TokenRevoke")
 
 enum message_type {
 #define MESSAGE_ENUM(id, name) MSG_##id,

@@ -7,11 +7,12 @@
 
 #include "applets/broker/call.h"
 #include "applets/broker/oidc.h"
+#include "applets/broker/tokens.h"
 #include "core/mem.h"
 #include "net/http_server.h"
 
 struct asking {
-    struct people_call *finding;
+    struct token_call *proving;
     struct oidc_check *checking;
     call_fn *fn;
 };
@@ -19,8 +20,8 @@ struct asking {
 static void forget(struct call *c)
 {
     struct asking *a = c->state;
-    if (a->finding)
-        people_cancel(a->finding);
+    if (a->proving)
+        token_cancel(a->proving);
     if (a->checking)
         oidc_cancel(a->checking);
     free(a);
@@ -102,13 +103,16 @@ static void proven(struct call *c, const struct principal *who)
     fn(c);
 }
 
-static void on_principal(void *arg, int error, const struct principal *who)
+static void on_principal(void *arg, int error, const struct principal *who,
+                         const struct token *token)
 {
     struct call *c = arg;
     struct asking *a = c->state;
-    a->finding = NULL;
+    (void)token;
+    a->proving = NULL;
     if (error == EACCES)
-        refuse(c, "This token proves nothing: it is unknown, expired, or its user is gone.");
+        refuse(c, "This token proves nothing: it is unknown, expired, revoked, or its user is "
+                  "gone.");
     else if (error)
         call_fault(c, "a token cannot be looked up", error);
     else
@@ -145,7 +149,7 @@ static void prove(struct call *c, char *token, call_fn *fn)
     if (c->front->oidc && is_jwt(token))
         a->checking = oidc_check(c->front->oidc, token, on_checked, c);
     else
-        a->finding = people_by_token(c->front->store, token, on_principal, c);
+        a->proving = token_prove(c->front->store, token, on_principal, c);
 }
 
 void call_prove(struct call *c, const char *token, call_fn *fn)

@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "applets/broker/tokens.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/opt.h"
@@ -105,7 +106,7 @@ static int take_limits(struct broker_options *o, const char *text)
 static int take_days(struct broker_options *o, const char *text)
 {
     uint64_t days;
-    if (opt_unsigned(text, PEOPLE_DAYS_MAX, &days) < 0 || days == 0)
+    if (opt_unsigned(text, TOKEN_DAYS_MAX, &days) < 0 || days == 0)
         return wrong("--days", text, "1 to 3650");
     o->days = (unsigned)days;
     return 0;

@@ -8,6 +8,8 @@
 #include "applets/broker/oidc.h"
 #include "net/url.h"
 
+#define BROKER_WORDS 4
+
 struct broker_options {
     struct target listen;
     struct url url;       /* by which it is known */
@@ -19,7 +21,7 @@ struct broker_options {
     const char *user;                      /* whom root becomes */
     struct limit_rate limits[LIMIT_COUNT]; /* burst 0: none */
     /* of `user` and `token` */
-    const char *words[3]; /* after "broker": "user", "add", "ann" */
+    const char *words[BROKER_WORDS]; /* after "broker": "user", "add", "ann" */
     unsigned n_words;
     unsigned days;
 };

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import re
 import socket
 import stat
+from datetime import datetime, timedelta
 
 from broker import Broker
 from harness import *
@@ -60,7 +62,10 @@ class Start(TestCase):
                 (["user", "add"], "berth broker user add"),
                 (["user", "frob", "ann"], "berth broker user add"),
                 (["token", "ann", "--days", "0"], "--days 0"),
-                (["a", "b", "c", "d"], "what is d?")):
+                (["token", "ann", "frob"], "token NAME list or"),
+                (["token", "ann", "revoke"], "token NAME revoke ID"),
+                (["token", "ann", "list", "x"], "token NAME list or"),
+                (["a", "b", "c", "d", "e"], "what is e?")):
             done = self.berth("broker", *words, "--state", os.path.join(self.dir, "s"))
             self.assertEqual(done.returncode, 2, words)
             self.assertIn(says, done.stderr)
@@ -139,6 +144,35 @@ class Users(TestCase):
         self.assertEqual(broker.ask("GET", "/api/me", ann).status, 401)
         broker.admin("user", "add", "ann")  # another one of that name
         self.assertEqual(broker.ask("GET", "/api/me", ann).status, 401)
+
+    def test_tokens_are_listed_and_revoked(self):
+        broker = Broker(self)
+        first, bob = broker.user("ann"), broker.user("bob")
+        second = broker.admin("token", "ann", "--days", "1")
+        row = re.compile(r"([0-9a-f]{12})  made (\S+Z)  expires (\S+Z)")
+        rows = {}
+        for line in broker.admin("token", "ann", "list").splitlines():
+            found, made, expires = row.fullmatch(line).groups()
+            rows[found] = datetime.fromisoformat(expires[:-1]) - datetime.fromisoformat(made[:-1])
+        mine = hashlib.sha256(first.encode()).hexdigest()[:12]
+        other = hashlib.sha256(second.encode()).hexdigest()[:12]
+        self.assertEqual(rows, {mine: timedelta(days=90), other: timedelta(days=1)})
+
+        for words, says in ((["bob", "revoke", mine], "the user has no token of that id"),
+                            (["ann", "revoke", "0" * 12], "the user has no token of that id"),
+                            (["eve", "revoke", mine], "there is no such user"),
+                            (["eve", "list"], "there is no such user")):
+            done = self.berth("broker", "token", *words, "--state", broker.state)
+            self.assertEqual((done.returncode, done.stdout), (1, ""), words)
+            self.assertIn(says, done.stderr)
+        self.assertEqual(broker.admin("token", "ann", "revoke", mine), "")
+        self.assertEqual([broker.ask("GET", "/api/me", token).status for token in (first, second, bob)],
+                         [401, 200, 200])
+        self.assertEqual(broker.admin("token", "ann", "list").split()[0], other)
+        broker.admin("token", "ann", "revoke", other[:8])
+        done = self.berth("broker", "token", "ann", "list", "--state", broker.state)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.assertIn("the user has no token", done.stderr)
 
     def test_a_token_is_kept_as_a_hash(self):
         broker = Broker(self)

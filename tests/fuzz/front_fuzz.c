@@ -11,6 +11,7 @@
 #include "applets/broker/device_list.h"
 #include "applets/broker/front.h"
 #include "applets/broker/terminals.h"
+#include "applets/broker/tokens.h"
 #include "core/bytes.h"
 #include "core/fdstream.h"
 #include "core/message.h"
@@ -155,20 +156,26 @@ static void on_person(void *arg, int error, const struct principal *who)
     *to = *who;
 }
 
+static void on_granted(void *arg, int error, const struct principal *who, const struct token *token)
+{
+    (void)token;
+    on_person(arg, error, who);
+}
+
 static void add_user(struct principal *who, const char *name, const char *token)
 {
     people_add(front.store, name, on_person, who);
     while (!who->id[0])
         loop_turn(loop, 100);
     struct principal granted = {0};
-    people_grant(front.store, name, &(struct people_grant){token, 3650}, on_person, &granted);
+    token_grant(front.store, name, &(struct token_grant){token, 3650}, on_granted, &granted);
     while (!granted.id[0])
         loop_turn(loop, 100);
 }
 
 static void begin(void)
 {
-    char path[64], other[PEOPLE_TOKEN_LEN + 1];
+    char path[64], other[TOKEN_LEN + 1];
     char *why = NULL;
     snprintf(path, sizeof path, "/dev/shm/berth-fuzz-%d", (int)getpid());
     unlink(path);
@@ -183,7 +190,7 @@ static void begin(void)
     front.install = (struct install){.url = URL, .downloads = front.downloads};
     front.bridges = (struct bridges){
         .loop = loop, .store = front.store, .registry = front.registry, .url = URL};
-    people_new_token(other);
+    token_new(other);
     add_user(&ann, "ann", TOKEN);
     add_user(&bob, "bob", other);
     enrol(&bob, SECRET);

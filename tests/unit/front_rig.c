@@ -27,16 +27,23 @@ static void on_user(void *arg, int error, const struct principal *who)
     r->done = true;
 }
 
+static void on_granted(void *arg, int error, const struct principal *who, const struct token *token)
+{
+    (void)token;
+    on_user(arg, error, who);
+}
+
 static void settle(struct front_rig *r)
 {
     TURN_UNTIL(r->loop, r->done);
     r->done = false;
 }
 
-static void on_proven(void *arg, int error, const struct principal *who)
+static void on_proven(void *arg, int error, const struct principal *who, const struct token *token)
 {
     struct front_user *u = arg;
     CHECK_INT(error, 0);
+    (void)token;
     if (who)
         u->who = *who;
 }
@@ -45,10 +52,10 @@ static void add_user(struct front_rig *r, struct front_user *u, const char *name
 {
     people_add(r->front.store, name, on_user, r);
     settle(r);
-    people_new_token(u->token);
-    people_grant(r->front.store, name, &(struct people_grant){u->token, 1}, on_user, r);
+    token_new(u->token);
+    token_grant(r->front.store, name, &(struct token_grant){u->token, 1}, on_granted, r);
     settle(r);
-    people_by_token(r->front.store, u->token, on_proven, u);
+    token_prove(r->front.store, u->token, on_proven, u);
     TURN_UNTIL(r->loop, u->who.id[0]);
 }
 

@@ -4,7 +4,7 @@
 #define TESTS_UNIT_FRONT_RIG_H
 
 #include "applets/broker/front.h"
-#include "applets/broker/people.h"
+#include "applets/broker/tokens.h"
 #include "applets/service/service.h"
 #include "applets/service/workload.h"
 #include "core/mux.h"
@@ -13,7 +13,7 @@
 
 struct front_user {
     struct principal who;
-    char token[PEOPLE_TOKEN_LEN + 1];
+    char token[TOKEN_LEN + 1];
 };
 
 struct front_agent {
