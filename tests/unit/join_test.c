@@ -13,13 +13,18 @@
 #include "applets/broker/bridge.h"
 #include "core/mem.h"
 #include "net/http_server.h"
+#include "net/netwatch.h"
 #include "net/sock.h"
 #include "net/websocket.h"
 #include "net/websocket_handshake.h"
 #include "net/yamux.h"
+#include "tests/unit/netns.h"
 #include "tests/unit/probe.h"
 #include "tests/unit/store_home.h"
 #include "tests/unit/wire.h"
+
+#define PATIENT_MS 2000 /* an agent that backs off in full waits so long at least */
+#define FRESH_MS   3000 /* so long a try is left alone when the network changes */
 
 static const struct principal ann = {"00000000000000000000000000000aaa", "ann"};
 
@@ -32,6 +37,11 @@ struct rig {
     struct web_server server; /* as the agent names it */
     char text[64];            /* as the broker does */
     bool deaf;                /* it answers 404 */
+    bool mute;                /* it does not answer on the next connection */
+    struct probe unheard;     /* that one */
+    unsigned tries;           /* connections */
+    uint64_t tried_ms;        /* when the last one came */
+    unsigned impatient;       /* of them, one after the other, sooner than a full back-off */
     /* the agent */
     struct device_key key;
     struct service_policy policy;
@@ -67,8 +77,16 @@ static void on_conn_ended(void *arg, struct http_conn *c)
 static void on_connection(void *arg, struct stream *s, const char *peer)
 {
     static const struct http_server_events events = {.request = on_request, .ended = on_conn_ended};
+    struct rig *r = arg;
     (void)peer;
-    http_serve(s, &http_server_limits, &events, arg);
+    r->tries++;
+    r->impatient = loop_now_ms(r->loop) - r->tried_ms < PATIENT_MS ? r->impatient + 1 : 0;
+    r->tried_ms = loop_now_ms(r->loop);
+    if (r->mute)
+        probe_own(&r->unheard, s);
+    else
+        http_serve(s, &http_server_limits, &events, arg);
+    r->mute = false;
 }
 
 static void on_device(void *arg, int error, const struct device *device)
@@ -159,6 +177,7 @@ static bool have_children(void)
 static void rig_fini(struct rig *r)
 {
     probe_fini(&r->request);
+    probe_fini(&r->unheard);
     join_free(r->join);
     bridges_end(&r->all);
     listener_free(r->listener);
@@ -335,6 +354,121 @@ TEST(join_can_be_freed_at_any_time)
             loop_turn(r.loop, 1);
         rig_fini(&r);
     }
+}
+
+/* ---- when the network changes ---- */
+
+struct unrest {
+    struct netwatch *watch;
+    unsigned changes;
+};
+
+/* No change is the last one. */
+static void on_network(void *arg, enum netwatch_event event)
+{
+    struct unrest *u = arg;
+    if (event == NETWATCH_CHANGED)
+        CHECK_INT(netns_lo_address(u->changes++ % 2 ? "10.9.8.7" : "10.9.8.6"), 0);
+}
+
+static void unrest_begin(struct unrest *u, struct loop *loop)
+{
+    *u = (struct unrest){.watch = netwatch_new(loop, on_network, u)};
+    on_network(u, NETWATCH_CHANGED);
+}
+
+/* In a network namespace; which to go back to, or -1. */
+static int init_apart(struct rig *r, const char *test)
+{
+    int home = netns_enter(test);
+    if (home < 0)
+        return -1;
+    CHECK_INT(netns_lo_up(), 0);
+    rig_init(r);
+    enrol_device(r);
+    return home;
+}
+
+static void fini_apart(struct rig *r, int home)
+{
+    rig_fini(r);
+    CHECK_INT(netns_leave(home), 0);
+}
+
+/* The broker turns all of them away: as many in a row are not to be had by waiting, which takes longer each time. */
+TEST(join_tries_at_once_when_the_network_changes)
+{
+    struct rig r;
+    struct unrest u;
+    int home = init_apart(&r, __func__);
+    if (home < 0)
+        return;
+    r.deaf = true;
+    start(&r);
+    unrest_begin(&u, r.loop);
+    TURN_UNTIL(r.loop, r.impatient > 5);
+    r.deaf = false;
+    TURN_UNTIL(r.loop, r.ups == 1);
+    netwatch_free(u.watch);
+    fini_apart(&r, home);
+}
+
+/* What the network was when it began may be why it gets no answer; no loss is told of it. */
+TEST(join_begins_a_try_anew_when_the_network_changes)
+{
+    struct rig r;
+    struct unrest u;
+    int home = init_apart(&r, __func__);
+    if (home < 0)
+        return;
+    r.mute = true;
+    uint64_t from_ms = loop_now_ms(r.loop);
+    start(&r);
+    unrest_begin(&u, r.loop);
+    TURN_UNTIL(r.loop, r.ups == 1);
+    CHECK(loop_now_ms(r.loop) - from_ms >= FRESH_MS);
+    CHECK_INT(r.tries, 2);
+    CHECK(r.unheard.eofs || r.unheard.errors);
+    CHECK_INT(r.losts, 0);
+    netwatch_free(u.watch);
+    fini_apart(&r, home);
+}
+
+/* With its way gone the broker's silence alone would tell, after half a minute. */
+TEST(join_asks_for_a_sign_when_the_network_changes)
+{
+    struct rig r;
+    int home = init_apart(&r, __func__);
+    if (home < 0)
+        return;
+    start(&r);
+    TURN_UNTIL(r.loop, r.ups == 1);
+    uint64_t from_ms = loop_now_ms(r.loop);
+    CHECK_INT(netns_lo_flags(0), 0);
+    TURN_UNTIL(r.loop, r.losts == 1);
+    CHECK_STR(r.why, "it answers no more");
+    CHECK(loop_now_ms(r.loop) - from_ms < JOIN_DEAD_MS);
+    CHECK_INT(netns_lo_up(), 0);
+    TURN_UNTIL(r.loop, r.ups == 2);
+    fini_apart(&r, home);
+}
+
+TEST(join_that_has_ended_minds_no_network)
+{
+    struct rig r;
+    struct unrest u;
+    int home = init_apart(&r, __func__);
+    if (home < 0)
+        return;
+    withdraw(&r);
+    start(&r);
+    TURN_UNTIL(r.loop, r.ends == 1);
+    TURN_UNTIL(r.loop, loop_now_ms(r.loop) - r.tried_ms > FRESH_MS);
+    unrest_begin(&u, r.loop);
+    TURN_UNTIL(r.loop, u.changes > 2);
+    CHECK_INT(r.tries, 1);
+    netwatch_free(u.watch);
+    fini_apart(&r, home);
 }
 
 /* ---- enrolment ---- */

@@ -2,8 +2,10 @@
 #ifndef TESTS_UNIT_NETNS_H
 #define TESTS_UNIT_NETNS_H
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -50,10 +52,25 @@ static inline int netns_ioctl(uint16_t request, void *arg)
     return rc;
 }
 
+static inline int netns_lo_flags(short flags)
+{
+    struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = flags};
+    return netns_ioctl(SIOCSIFFLAGS, &ifr);
+}
+
 static inline int netns_lo_up(void)
 {
-    struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    return netns_ioctl(SIOCSIFFLAGS, &ifr);
+    return netns_lo_flags(IFF_UP | IFF_RUNNING);
+}
+
+/* An address of lo's beside its own, in place of the one before. */
+static inline int netns_lo_address(const char *addr)
+{
+    struct ifreq ifr = {.ifr_name = "lo:1"};
+    struct sockaddr_in sa = {.sin_family = AF_INET};
+    inet_pton(AF_INET, addr, &sa.sin_addr);
+    memcpy(&ifr.ifr_addr, &sa, sizeof(sa));
+    return netns_ioctl(SIOCSIFADDR, &ifr);
 }
 
 #endif

@@ -39,16 +39,6 @@ static int changes(struct loop *loop, struct seen *seen)
     return seen->changed - before;
 }
 
-static int set_lo(uint16_t request, const char *name, const char *addr)
-{
-    struct ifreq ifr = {0};
-    struct sockaddr_in sa = {.sin_family = AF_INET};
-    snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-    inet_pton(AF_INET, addr, &sa.sin_addr);
-    memcpy(&ifr.ifr_addr, &sa, sizeof(sa));
-    return netns_ioctl(request, &ifr);
-}
-
 static int set_mtu(int mtu)
 {
     struct ifreq ifr = {.ifr_name = "lo"};
@@ -76,7 +66,7 @@ static void check_changes(struct loop *loop, struct seen *seen)
     CHECK_INT(changes(loop, seen), 1);
     CHECK_INT(set_mtu(1500), 0);
     CHECK_INT(changes(loop, seen), 0);
-    CHECK_INT(set_lo(SIOCSIFADDR, "lo:1", "10.9.8.7"), 0);
+    CHECK_INT(netns_lo_address("10.9.8.7"), 0);
     CHECK_INT(changes(loop, seen), 1);
     CHECK_INT(add_route("192.0.2.0", "255.255.255.0"), 0);
     CHECK_INT(changes(loop, seen), 0);
@@ -114,7 +104,7 @@ TEST(netwatch_tells_a_burst_once)
     loop_turn(loop, 20);
     CHECK_INT(seen.changed, 0);
     CHECK(seen.stirred);
-    CHECK_INT(set_lo(SIOCSIFADDR, "lo:1", "10.9.8.7"), 0);
+    CHECK_INT(netns_lo_address("10.9.8.7"), 0);
     loop_turn(loop, 20);
     CHECK_INT(seen.changed, 0);
     CHECK_INT(changes(loop, &seen), 1);
