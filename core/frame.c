@@ -10,6 +10,12 @@ void frame_reader_fini(struct frame_reader *r)
     buf_fini(&r->part);
 }
 
+uint32_t frame_due(const struct frame_reader *r)
+{
+    struct reader header = reader_of(buf_front(&r->part), HEADER_LEN);
+    return read_u32(&header);
+}
+
 /* Where the frame in `part` stands; *lacks: how many bytes it needs to get further. */
 static enum frame_status judge(const struct frame_reader *fr, size_t *lacks)
 {
@@ -18,8 +24,7 @@ static enum frame_status judge(const struct frame_reader *fr, size_t *lacks)
     *lacks = HEADER_LEN - part->len;
     if (part->len < HEADER_LEN)
         return FRAME_MORE;
-    struct reader r = reader_of(buf_front(part), HEADER_LEN);
-    size_t len = read_u32(&r);
+    size_t len = frame_due(fr);
     if (len == 0 || len > limit)
         return FRAME_BAD;
     *lacks = HEADER_LEN + len - part->len;

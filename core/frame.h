@@ -34,6 +34,9 @@ enum frame_status frame_feed(struct frame_reader *r, const uint8_t *in, size_t *
                              struct frame *out);
 /* The same from a stream's waiting bytes, consuming exactly the frame's. */
 enum frame_status frame_read(struct frame_reader *r, struct stream *s, struct frame *out);
+/* After BAD, of which no more than the header was taken: how long the frame says it is. With a limit that
+ * allows for that the reader goes on. */
+uint32_t frame_due(const struct frame_reader *r);
 
 /* Writes a frame's header alone: whoever calls it then writes exactly that many bytes. */
 void frame_begin(struct stream *s, size_t len);

@@ -19,6 +19,7 @@
 #include "core/log.h"
 #include "net/yamux_internal.h"
 
+#define GROWN_MAX    (64u * 1024 * 1024) /* bytes that all windows together may grow by */
 #define MANY_ANSWERS 4096  /* bytes to be sent that are not left for the end of the turn */
 #define PING_IDLE_MS 15000 /* how old the round trip may be while anything comes */
 
@@ -399,6 +400,12 @@ static void sweep(void *arg)
     ystream_sweep(arg);
 }
 
+void yamux_share_growth(struct mux *mux, size_t *grown, size_t limit)
+{
+    yamux_of(mux)->grown = grown;
+    yamux_of(mux)->growth_limit = limit;
+}
+
 struct mux *yamux_new(struct stream *carrier, enum yamux_role role, const struct mux_events *events,
                       void *arg)
 {
@@ -416,6 +423,7 @@ struct mux *yamux_new(struct stream *carrier, enum yamux_role role, const struct
     loop_task_init(m->loop, &m->tell_down, tell_down, m);
     loop_timer_init(m->loop, &m->sweep, sweep, m);
     loop_timer_init(m->loop, &m->silence, on_silence, m);
+    yamux_share_growth(&m->mux, &m->own_grown, GROWN_MAX);
     yamux_want_ping(m, 0);
     stream_own(carrier, on_carrier, m);
     return &m->mux;

@@ -28,6 +28,9 @@ struct mux *yamux_new(struct stream *carrier, enum yamux_role role, const struct
 /* From now on: a ping after `silence_ms` without a byte from the peer, and when there is none for
  * `dead_ms` more, down() with ETIMEDOUT. */
 void yamux_keep_alive(struct mux *m, uint32_t silence_ms, uint32_t dead_ms);
+/* Windows grow beyond the first ones only while all connections that share `grown` have grown by no more than
+ * `limit` bytes. It outlives the connection's streams; to be said before any has grown. */
+void yamux_share_growth(struct mux *m, size_t *grown, size_t limit);
 /* The ping now, as the path may be another, with `dead_ms` for the answer; only where it is kept alive. */
 void yamux_probe(struct mux *m, uint32_t dead_ms);
 

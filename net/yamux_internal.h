@@ -44,7 +44,9 @@ struct yamux {
     struct list_node control, ready, held, linger;
     uint32_t unacked;      /* streams in GREET_SYN and GREET_SENT */
     uint32_t refused_last; /* the last id that was answered by RST without being a stream */
-    uint64_t grown;        /* bytes by which all windows exceed the first ones */
+    size_t own_grown;      /* bytes by which all windows exceed the first ones … */
+    size_t *grown;         /* … of this connection, or of several */
+    size_t growth_limit;
 
     bool ping_due, ping_out;
     uint32_t ping_id;

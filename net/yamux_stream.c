@@ -12,10 +12,9 @@
 
 #include "net/yamux_internal.h"
 
-#define QUEUE_LIMIT_MAX (1024u * 1024)      /* bytes queued, however big the send window is */
-#define UNACKED_MAX     256u                /* Go's AcceptBacklog: more at once would be reset */
-#define GROWN_MAX       (64u * 1024 * 1024) /* bytes that all windows together may grow by */
-#define PING_GROWING_MS 1000                /* how old the round trip may be while data flows */
+#define QUEUE_LIMIT_MAX (1024u * 1024) /* bytes queued, however big the send window is */
+#define UNACKED_MAX     256u           /* Go's AcceptBacklog: more at once would be reset */
+#define PING_GROWING_MS 1000           /* how old the round trip may be while data flows */
 #define LINGER_MS       30000
 #define STUCK_MS        600000
 #define SWEEP_MS        10000
@@ -213,11 +212,11 @@ static void grow_window(struct ystream *s)
 {
     struct yamux *m = s->m;
     uint32_t more = s->window;
-    if (s->window > YAMUX_WINDOW_MAX / 2 || m->grown + more > GROWN_MAX)
+    if (s->window > YAMUX_WINDOW_MAX / 2 || *m->grown + more > m->growth_limit)
         return;
     s->window += more;
     s->returned += more;
-    m->grown += more;
+    *m->grown += more;
 }
 
 /* A window that is used up within two round trips is what holds the sender back. */
@@ -255,7 +254,7 @@ void ystream_retire(struct ystream *s, int error)
     list_unlink(&s->ready);
     list_unlink(&s->linger);
     no_longer_unacked(s);
-    m->grown -= s->window - YAMUX_WINDOW_FIRST;
+    *m->grown -= s->window - YAMUX_WINDOW_FIRST;
     if (m->sink == s)
         m->sink = NULL;
     buf_fini(&s->out);

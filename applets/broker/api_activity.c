@@ -41,6 +41,7 @@ struct listing {
     struct json_out *out;
     struct json_node *rows;
     uint64_t left;
+    size_t len; /* of what was told, in the store */
 };
 
 static void forget_listing(struct call *c)
@@ -72,8 +73,14 @@ static void on_rows(void *arg, const struct store_answer *a)
         call_fault(c, "the audit trail", a->error);
         return;
     }
-    for (size_t i = 0; i < a->n && l->left; i++)
+    for (size_t i = 0; i < a->n && l->left; i++) {
+        l->len += a->entries[i].len;
+        if (l->len > ROOM_SURE && !call_hold(c, a->entries[i].len)) {
+            call_no_room(c);
+            return;
+        }
         put_row(c, &a->entries[i]);
+    }
     if (a->more && l->left) {
         l->asked = list(c, a->entries[a->n - 1].key, on_rows);
         return;

@@ -66,7 +66,10 @@ static void on_known(void *arg, int error, const struct device_known *device)
             return;
         }
         json_out_free(out);
-        call_fault(c, "the list of agents", error);
+        if (error == ENOBUFS)
+            call_no_room(c);
+        else
+            call_fault(c, "the list of agents", error);
         return;
     }
     struct agent_link *link = registry_find(c->front->registry, &c->who, device->name);
@@ -78,6 +81,11 @@ static void on_known(void *arg, int error, const struct device_known *device)
     put_time(l->out, agent, "lastSeen", link ? (int64_t)time(NULL) : device->seen_s);
 }
 
+static bool has_room(void *arg, size_t len)
+{
+    return len <= ROOM_SURE || call_hold(arg, len);
+}
+
 void api_agents(struct call *c)
 {
     struct listing *l = xcalloc(1, sizeof *l);
@@ -86,6 +94,7 @@ void api_agents(struct call *c)
     c->state = l;
     c->abort = forget_listing;
     l->asked = device_list(c->front->store, &c->who, on_known, c);
+    device_list_bound(l->asked, has_room);
 }
 
 /* ---- joining and leaving ---- */

@@ -15,6 +15,8 @@
 #define TIMEOUT_MS_MAX 86400000
 #define PATIENCE_MS    5000         /* beyond the time limit, which the agent keeps */
 #define PIECE_MAX      (256u << 10) /* bytes of a frame of output: what was read at once */
+#define PIECE_SURE     (64u << 10)  /* most are no longer, and nobody asks for their room */
+#define TOLD_MAX       (16u << 10)  /* bytes of it in one event */
 
 static const char *const types[] = {"stdout", "stderr"};
 
@@ -25,6 +27,10 @@ struct run {
     struct draft draft;    /* to be sent; out NULL: it was */
     struct loop_timer watchdog;
     struct frame_reader frames;
+    struct room_wait wait; /* for what the next frame needs */
+    bool waited;
+    struct frame rest; /* of a frame of output: not told yet */
+    size_t channel;    /* whose: one of types[] */
     uint32_t timeout_ms;
     uint64_t sent_ms;
     bool events;
@@ -44,18 +50,20 @@ static void release(void *p)
 }
 
 /* An agent that does not know yet hangs up on what still runs. */
-static void end(struct run *r, enum activity_outcome outcome, int exit_code)
+static void end(struct call *c, enum activity_outcome outcome, int exit_code)
 {
+    struct run *r = c->state;
     deed_end(&r->deed, outcome, exit_code);
     if (r->stream)
         stream_reset(r->stream);
     r->stream = NULL;
+    room_forget(&c->front->room, &r->wait);
 }
 
 static void forget(struct call *c)
 {
     struct run *r = c->state;
-    end(r, ACTIVITY_INTERRUPTED, ACTIVITY_NO_CODE);
+    end(c, ACTIVITY_INTERRUPTED, ACTIVITY_NO_CODE);
     loop_timer_del(&r->watchdog);
     if (r->draft.out)
         draft_free(&r->draft);
@@ -78,7 +86,7 @@ static void send_event(struct run *r, const char *type, struct json_out *out)
 static void fail(struct call *c, const struct agent_error *e)
 {
     struct run *r = c->state;
-    end(r, e->outcome, ACTIVITY_NO_CODE);
+    end(c, e->outcome, ACTIVITY_NO_CODE);
     if (!r->sse) {
         call_error(c, e->api, "%s", e->text);
         return;
@@ -100,8 +108,14 @@ static void lost(struct call *c)
 
 static void on_watchdog(void *arg)
 {
-    fail(arg, &(struct agent_error){API_TIMEOUT, ACTIVITY_TIMEOUT,
-                                    "The agent has not ended the command within its time."});
+    const struct run *r = ((struct call *)arg)->state;
+    if (r->wait.at)
+        fail(arg, &(struct agent_error){API_TIMEOUT, ACTIVITY_LOST,
+                                        "The command has run, but other answers that you have not "
+                                        "read leave its own no room."});
+    else
+        fail(arg, &(struct agent_error){API_TIMEOUT, ACTIVITY_TIMEOUT,
+                                        "The agent has not ended the command within its time."});
 }
 
 static void wrong(struct call *c)
@@ -137,7 +151,8 @@ static void finish(struct call *c, struct json_out *out, int64_t code)
     json_put_str(out, root, "agent", r->place.name);
     json_put_str(out, root, "hostname", r->place.hostname);
     loop_timer_del(&r->watchdog);
-    end(r, code ? ACTIVITY_FAILED : ACTIVITY_OK, (int)code);
+    frame_reader_fini(&r->frames);
+    end(c, code ? ACTIVITY_FAILED : ACTIVITY_OK, (int)code);
     r->last = out;
     r->awaiting = deed_await(&r->deed, on_kept, c);
 }
@@ -230,12 +245,22 @@ static void on_output(struct call *c, const struct frame *f)
 {
     struct run *r = c->state;
     size_t at = (size_t)f->payload[0] - CHANNEL_STDOUT;
-    if (!r->sse || at >= countof(types))
+    if (!r->sse || at >= countof(types)) {
         wrong(c);
-    else if (f->len > 1)
-        exec_text_send(&r->text[at], r->sse, types[at], f->payload + 1, f->len - 1);
-    else
+    } else if (f->len > 1) {
+        r->channel = at;
+        r->rest = (struct frame){f->payload + 1, f->len - 1};
+    } else {
         exec_text_end(&r->text[at], r->sse, types[at]);
+    }
+}
+
+static void tell_rest(struct run *r)
+{
+    size_t len = r->rest.len < TOLD_MAX ? r->rest.len : TOLD_MAX;
+    const uint8_t *data = r->rest.payload;
+    r->rest = (struct frame){data + len, r->rest.len - len};
+    exec_text_send(&r->text[r->channel], r->sse, types[r->channel], data, len);
 }
 
 static void on_frame(struct call *c, const struct frame *f)
@@ -255,19 +280,44 @@ static void on_frame(struct call *c, const struct frame *f)
 
 static bool is_ready(const struct run *r)
 {
-    return r->stream && (!r->sse || sse_room(r->sse));
+    return r->stream && !r->wait.at && (!r->sse || sse_room(r->sse));
+}
+
+/* A whole answer, or a longer piece of one, has room before it is read; until then it holds its agent up. An
+ * answer is then all that is awaited: the command is over. */
+static void make_room(struct call *c)
+{
+    struct run *r = c->state;
+    struct room *room = &c->front->room;
+    uint32_t due = frame_due(&r->frames), most = r->events ? PIECE_MAX : FRAME_LIMIT;
+    if (due == 0 || due > most) {
+        wrong(c);
+        return;
+    }
+    bool waited = r->waited, held = call_hold(c, due);
+    r->waited = !held;
+    if (held)
+        r->frames.limit = most;
+    else
+        room_await(room, &r->wait);
+    if (!r->events && waited == held) /* its beginning, or its end */
+        loop_timer_set(&r->watchdog, room->wait_ms);
 }
 
 static void take_frames(struct call *c)
 {
     struct run *r = c->state;
     struct frame f;
-    enum frame_status status;
-    while (is_ready(r) && (status = frame_read(&r->frames, r->stream, &f)) != FRAME_MORE) {
-        if (status == FRAME_BAD)
-            wrong(c);
-        else
+    while (is_ready(r)) {
+        enum frame_status status = FRAME_READY;
+        if (r->rest.len)
+            tell_rest(r);
+        else if ((status = frame_read(&r->frames, r->stream, &f)) == FRAME_READY)
             on_frame(c, &f);
+        else if (status == FRAME_BAD)
+            make_room(c);
+        if (status == FRAME_MORE)
+            return;
     }
 }
 
@@ -345,7 +395,8 @@ static void begin(struct call *c, const struct json_value *body)
     r->deed.fn = start;
     r->timeout_ms = timeout_ms;
     r->events = call_accepts_events(c);
-    r->frames.limit = r->events ? PIECE_MAX : FRAME_LIMIT;
+    r->frames.limit = r->events ? PIECE_SURE : ROOM_SURE;
+    r->wait = (struct room_wait){.call = c, .fn = take_frames};
     loop_timer_init(c->front->loop, &r->watchdog, on_watchdog, c);
     c->state = r;
     c->abort = forget;

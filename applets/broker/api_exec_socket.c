@@ -189,6 +189,14 @@ static void take_request(struct call *c)
     struct message m;
     const char *why = "no frame, or too long a one";
     enum frame_status status = frame_read(&s->request, s->client, &s->asked);
+    if (status == FRAME_BAD && s->request.limit < REQUEST_MAX) {
+        s->request.limit = REQUEST_MAX;
+        if (frame_due(&s->request) <= REQUEST_MAX && !call_hold(c, frame_due(&s->request))) {
+            fail(c, ERR_RATE_LIMITED, "your requests under way hold as much as one may have");
+            return;
+        }
+        status = frame_read(&s->request, s->client, &s->asked);
+    }
     if (status == FRAME_MORE)
         return;
     loop_timer_del(&s->patience);
@@ -248,7 +256,7 @@ void api_exec_socket(struct call *c)
     }
     struct session *s = xcalloc(1, sizeof *s);
     snprintf(s->agent, sizeof s->agent, "%s", p.name);
-    s->request.limit = REQUEST_MAX;
+    s->request.limit = ROOM_SURE;
     s->client = websocket_stream_new(carrier, WS_SERVER);
     websocket_stream_watch(s->client, SILENCE_MS);
     loop_timer_init(c->front->loop, &s->patience, on_patience, c);

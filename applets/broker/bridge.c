@@ -1,6 +1,7 @@
 #include "applets/broker/bridge.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,9 +17,11 @@ struct bridge {
     struct bridges *all;
     struct bridge *next, *prev;
     struct mux *mux;
-    struct stream *hello; /* the first stream; NULL: it has ended */
+    struct tally_row *counted; /* its user's agents; NULL: it has not joined */
+    struct stream *hello;      /* the first stream; NULL: it has ended */
     struct frame_reader frames;
     struct loop_timer patience; /* until it has joined */
+    size_t grown;               /* until then: nothing */
     uint8_t nonce[JOIN_NONCE_LEN];
     uint8_t signature[KEY_SIGNATURE_LEN];
     struct device_call *finding;
@@ -38,6 +41,7 @@ static struct bridge *bridge_of(struct agent_link *link)
 static void release(void *p)
 {
     struct bridge *b = p;
+    tally_give(&b->all->joined, b->counted);
     frame_reader_fini(&b->frames);
     json_free(b->metadata);
     free(b->user);
@@ -104,6 +108,8 @@ static void joined(struct bridge *b)
     loop_timer_del(&b->patience);
     b->since_s = time(NULL);
     b->joined = true;
+    b->counted = tally_take(&b->all->joined, b->link.device.owner.id, UINT_MAX);
+    yamux_share_growth(b->mux, &b->counted->held, BRIDGE_GROWTH_MAX);
     registry_put(b->all->registry, &b->link);
     if (b->all->changed)
         b->all->changed(b->all->arg, &b->link, true);
@@ -219,6 +225,7 @@ void bridge_accept(struct bridges *all, struct stream *carrier, const char *user
     loop_timer_init(all->loop, &b->patience, on_patience, b);
     loop_timer_set(&b->patience, BRIDGE_JOIN_MS);
     b->mux = yamux_new(carrier, YAMUX_SERVER, &mux_events, b);
+    yamux_share_growth(b->mux, &b->grown, 0);
     yamux_keep_alive(b->mux, BRIDGE_SILENCE_MS, BRIDGE_DEAD_MS);
     b->hello = mux_open(b->mux);
     stream_own(b->hello, on_hello, b);

@@ -7,13 +7,15 @@
 #define BROKER_BRIDGE_H
 
 #include "applets/broker/registry.h"
+#include "applets/broker/tally.h"
 #include "core/json.h"
 #include "core/stream.h"
 
 #define BRIDGE_JOIN_MS      10000
-#define BRIDGE_SILENCE_MS   15000 /* agents ping by themselves before that */
-#define BRIDGE_DEAD_MS      15000 /* for the answer to a ping */
-#define BRIDGE_METADATA_MAX 8192u /* bytes of JSON */
+#define BRIDGE_SILENCE_MS   15000              /* agents ping by themselves before that */
+#define BRIDGE_DEAD_MS      15000              /* for the answer to a ping */
+#define BRIDGE_METADATA_MAX 8192u              /* bytes of JSON */
+#define BRIDGE_GROWTH_MAX   ((size_t)16 << 20) /* bytes by which windows to one user's agents grow */
 
 /* What all connections share. */
 struct bridges {
@@ -25,6 +27,7 @@ struct bridges {
     void (*changed)(void *arg, struct agent_link *link, bool joined);
     void *arg;
     struct bridge *first; /* inside */
+    struct tally joined;  /* likewise */
 };
 
 /* Takes the carrier: a stream of bytes to an agent that has proven nothing yet. It ends by itself. With

@@ -21,15 +21,21 @@
 
 /* ---- its life ---- */
 
+/* It may have a token, or a code. */
+static void forget_body(struct call *c)
+{
+    if (c->body.data)
+        key_wipe(c->body.data, c->body.cap);
+    buf_fini(&c->body);
+}
+
 static void release(void *p)
 {
     struct call *c = p;
     if (c->token)
         key_wipe(c->token, strlen(c->token));
     free(c->token);
-    if (c->body.data)
-        key_wipe(c->body.data, c->body.cap); /* it may have a token, or a code */
-    buf_fini(&c->body);
+    forget_body(c);
     free(c->peer);
     free(c);
 }
@@ -42,6 +48,7 @@ void call_end(struct call *c)
     c->abort = NULL;
     stream_close(c->exchange);
     c->exchange = NULL;
+    room_give(&f->room, c->counted, c->held);
     tally_give(&f->under_way, c->counted);
     if (c->next)
         c->next->prev = c->prev;
@@ -178,6 +185,7 @@ int call_path_rest(struct call *c, char **value)
 static void take_json(struct call *c)
 {
     struct json *doc = json_parse(buf_front(&c->body), c->body.len);
+    forget_body(c);
     stream_own(c->exchange, on_exchange, c);
     if (doc && json_is_object(json_root(doc)))
         c->on_json(c, json_root(doc));
@@ -207,10 +215,14 @@ static void on_body(void *arg, struct stream *s, enum stream_event event)
 void call_read_json(struct call *c, void (*fn)(struct call *c, const struct json_value *body))
 {
     unsigned max = c->route->anybody ? BODY_NOBODY : BODY_MAX;
+    int64_t said = http_request_head(c->exchange)->length;
+    size_t most = said >= 0 && said < max ? (size_t)said : max;
     c->on_json = fn;
     stream_own(c->exchange, on_body, c);
     if (http_accept_body(c->exchange, max) < 0)
         call_error(c, API_PAYLOAD_TOO_LARGE, "A body has at most %u bytes.", max);
+    else if (most > ROOM_SURE && !call_hold(c, most))
+        call_no_room(c);
     else if (stream_ended(c->exchange)) /* there is none, and that was told before */
         take_json(c);
 }
@@ -264,6 +276,11 @@ static void answer(struct call *c, int status, const char *fields, struct json_o
     size_t len;
     cleanup_free char *text = json_out_text(out, false, &len);
     cleanup_free char *all = xasprintf("%s%s", FIELDS, fields);
+    if (len > c->held + ROOM_SURE && !call_hold(c, len - c->held)) {
+        json_out_free(out);
+        call_no_room(c);
+        return;
+    }
     http_respond(c->exchange, status, all, (int64_t)len);
     stream_write(c->exchange, text, len);
     json_out_free(out);

@@ -10,7 +10,7 @@
 #include "core/stream.h"
 #include "net/http.h"
 
-#define CALLS_EACH 256 /* that one user has under way, megabytes of answers each */
+#define CALLS_EACH 256 /* that one user has under way; what they hold: room.h */
 
 struct call;
 typedef void call_fn(struct call *c);
@@ -22,6 +22,7 @@ struct call {
     const struct route *route;
     struct principal who;      /* where the route needs one; else empty */
     struct tally_row *counted; /* NULL: nobody's */
+    size_t held;               /* bytes: of that row's */
     char *peer;                /* the client's address */
     char *token;               /* that has proven it */
     bool by_cookie;            /* a browser has said so, whoever made it ask */
@@ -111,10 +112,9 @@ call_fn api_page, api_install, api_download;                            /* api_s
 call_fn api_me, api_session_open, api_session_close;                    /* api_session.c */
 call_fn api_agents, api_agent_code, api_agent_enroll, api_agent_revoke; /* api_agents.c */
 call_fn api_activity;                                                   /* api_activity.c */
-call_fn api_exec, api_exec_socket;  /* api_exec.c, api_exec_socket.c */
-call_fn api_metrics;                /* api_metrics.c */
-call_fn api_bridge, api_health;     /* api_bridge.c */
-call_fn api_terminal;               /* api_terminal.c */
-call_fn api_file_get, api_file_put; /* their own */
+call_fn api_exec, api_exec_socket;                /* api_exec.c, api_exec_socket.c */
+call_fn api_metrics;                              /* api_metrics.c */
+call_fn api_bridge, api_health;                   /* api_bridge.c */
+call_fn api_terminal, api_file_get, api_file_put; /* their own */
 
 #endif

@@ -1,5 +1,6 @@
 #include "applets/broker/device_list.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct device_list {
     size_t n, at;
     bool over;
     device_list_fn *fn;
+    bool (*room)(void *arg, size_t len); /* NULL: as much as there is */
     void *arg;
 };
 
@@ -101,12 +103,21 @@ static void on_agents(void *arg, const struct store_answer *a)
         list(l, "agent", a->entries[a->n - 1].key, on_agents);
 }
 
+/* What parsing makes of it is about as much again. */
+static bool has_room(const struct device_list *l, const struct store_answer *a)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < a->n; i++)
+        len += 2 * a->entries[i].len;
+    return !l->room || l->room(l->arg, len);
+}
+
 static void on_seen(void *arg, const struct store_answer *a)
 {
     struct device_list *l = arg;
     l->errand.asked = NULL;
-    if (a->error) {
-        end(l, a->error);
+    if (a->error || !has_room(l, a)) {
+        end(l, a->error ? a->error : ENOBUFS);
         return;
     }
     l->seen = xrealloc(l->seen, (l->n + a->n + 1) * sizeof *l->seen);
@@ -131,6 +142,11 @@ struct device_list *device_list(struct store *s, const struct principal *owner, 
     errand_begin(&l->errand, s, NULL);
     list(l, "seen", NULL, on_seen);
     return l;
+}
+
+void device_list_bound(struct device_list *l, bool (*room)(void *arg, size_t len))
+{
+    l->room = room;
 }
 
 /* ---- what is kept of one ---- */

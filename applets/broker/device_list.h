@@ -14,12 +14,15 @@ struct device_known {
     const struct json_value *metadata; /* what it said then; NULL: nothing */
 };
 
-/* Each device in the order of the names, then NULL; or an errno of the store's, and that is the end. */
+/* Each device in the order of the names, then NULL; or an errno of the store's, and that is the end. ENOBUFS:
+ * room() has refused. */
 struct device_list;
 typedef void device_list_fn(void *arg, int error, const struct device_known *device);
 struct device_list *device_list(struct store *s, const struct principal *owner, device_list_fn *fn,
                                 void *arg);
 void device_list_cancel(struct device_list *l); /* until it has ended */
+/* Asks, with the same `arg`, before it keeps so many bytes more. */
+void device_list_bound(struct device_list *l, bool (*room)(void *arg, size_t len));
 
 /* Keeps that it was there now. */
 void device_seen(struct store *s, const struct device *device, const struct json_value *metadata);

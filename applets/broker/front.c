@@ -105,6 +105,7 @@ void front_end(struct front *f)
         forget(f->connections);
     }
     bridges_end(&f->bridges);
+    room_fini(&f->room);
 }
 
 uint32_t front_limit(struct front *f, enum front_limit kind, const char *name)

@@ -5,6 +5,7 @@
 #include "applets/broker/bridge.h"
 #include "applets/broker/install.h"
 #include "applets/broker/metrics.h"
+#include "applets/broker/room.h"
 #include "applets/broker/tally.h"
 #include "core/limit.h"
 #include "net/target.h"
@@ -50,6 +51,7 @@ struct front {
     struct connection *connections;
     struct call *calls;
     struct tally under_way; /* calls, by who asks */
+    struct room room;       /* for what they hold */
     struct terminal *terminals;
 };
 

@@ -5,12 +5,6 @@
 
 #include "core/mem.h"
 
-struct tally_row {
-    char id[PEOPLE_ID_LEN + 1];
-    unsigned n;
-    struct tally_row *next; /* of the same slot */
-};
-
 /* Ids are random. */
 static struct tally_row **place_of(struct tally *t, const char *id)
 {

@@ -6,7 +6,12 @@
 
 #define TALLY_SLOTS 1024u
 
-struct tally_row;
+struct tally_row {
+    char id[PEOPLE_ID_LEN + 1];
+    unsigned n;
+    size_t held;            /* bytes of memory: see room.h */
+    struct tally_row *next; /* of the same slot; inside */
+};
 
 /* Zeroed is ready; nothing is left of it when all was given back. */
 struct tally {

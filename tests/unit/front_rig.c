@@ -78,6 +78,7 @@ void front_rig_init(struct front_rig *r)
     free(why);
     f->activity = activity_new(f->store);
     f->registry = registry_new();
+    room_init(&f->room, r->loop);
     f->bridges =
         (struct bridges){.loop = r->loop, .store = f->store, .registry = f->registry, .url = url};
     CHECK_INT(target_parse_bind(&bind, text, &flaw), 0);

@@ -204,10 +204,10 @@ TEST(yamux_windows_grow_on_a_long_path)
     CHECK_INT(window, YAMUX_WINDOW_MAX);
     CHECK_INT(pump_windows(&r, 1, 10), YAMUX_WINDOW_MAX);
     struct yamux *m = (struct yamux *)r.a.m;
-    CHECK_INT(m->grown, YAMUX_WINDOW_MAX - WINDOW);
+    CHECK_INT(*m->grown, YAMUX_WINDOW_MAX - WINDOW);
     talk_reset(r.a.talks[0]);
     yrig_settle(&r);
-    CHECK_INT(m->grown, 0);
+    CHECK_INT(*m->grown, 0);
     yrig_end(&r);
 }
 
@@ -217,13 +217,29 @@ TEST(yamux_all_windows_together_grow_so_far)
     yrig_raw(&r, YAMUX_SERVER);
     struct yamux *m = (struct yamux *)r.a.m;
     m->rtt_floor_us = 60000000;
-    m->grown = 64 * 1024 * 1024 - WINDOW;
+    *m->grown = 64 * 1024 * 1024 - WINDOW;
     raw_send(&r, YAMUX_WINDOW, YAMUX_SYN, 1, 0);
     yrig_settle(&r);
     CHECK_INT(window_added(&r), 0);
     CHECK_INT(pump_windows(&r, 1, 20), 2 * WINDOW);
-    CHECK_INT(m->grown, 64 * 1024 * 1024);
+    CHECK_INT(*m->grown, 64 * 1024 * 1024);
     yrig_end(&r);
+}
+
+TEST(yamux_windows_of_several_connections_share_what_they_grow_by)
+{
+    struct rig r;
+    size_t grown = 3 * WINDOW;
+    yrig_raw(&r, YAMUX_SERVER);
+    ((struct yamux *)r.a.m)->rtt_floor_us = 60000000;
+    yamux_share_growth(r.a.m, &grown, 4 * WINDOW);
+    raw_send(&r, YAMUX_WINDOW, YAMUX_SYN, 1, 0);
+    yrig_settle(&r);
+    CHECK_INT(window_added(&r), 0);
+    CHECK_INT(pump_windows(&r, 1, 20), 2 * WINDOW);
+    CHECK_INT(grown, 4 * WINDOW);
+    yrig_end(&r);
+    CHECK_INT(grown, 3 * WINDOW);
 }
 
 TEST(yamux_asks_for_the_round_trip_once_at_a_time)
