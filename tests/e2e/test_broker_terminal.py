@@ -241,8 +241,9 @@ class Terminals(TestCase):
         expected = 4
         while expected <= count:
             lines = terminal.shown.split("\n")
-            terminal.shown = lines.pop()
-            for line in lines:
+            whole = lines[:min(len(lines) - 1, count + 1 - expected)]
+            terminal.shown = "\n".join(lines[len(whole):])
+            for line in whole:
                 if int(line) != expected:
                     self.fail(f"{line} came, not {expected}")
                 expected += 1
