@@ -52,7 +52,7 @@ export const tests = {
     await says(page, "#activity > li:first-child", /terminal[^]*running/);
     await page.keyboard.type("exit 3\r");
     await says(page, "#terminal-state", "ended with exit code 3");
-    await says(page, "#activity > li:first-child", /terminal[^]* s$/);
+    await says(page, "#activity > li:first-child", /terminal[^]* m?s$/);
     await page.locator("#agents button:has-text('Revoke')").click();
     await page.click("#revoke-yes");
     await says(page, "#agents", "No machine yet");
