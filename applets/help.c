@@ -145,7 +145,7 @@ static const struct page pages[] = {
      "\n"
      "A web service that routes each user's commands to that user's own joined agent, and to no\n"
      "other place. `user` and `token` ask the broker that runs on this host; a token is printed\n"
-     "once, and kept as a hash.\n"
+     "once, and kept as a hash. What it has opened ends with it, and with its user.\n"
      "\n"
      "  --listen HOST:PORT   where it listens (127.0.0.1:3000); beyond loopback only with TLS\n"
      "  --url URL            by which users and agents reach it, where that is another one\n"

@@ -495,6 +495,11 @@ const struct http_head *http_request_head(const struct stream *exchange)
     return http_parser_head(exchange_of(exchange)->parser);
 }
 
+bool http_is_answered(const struct stream *exchange)
+{
+    return exchange_of(exchange)->responded;
+}
+
 int http_accept_body(struct stream *exchange, uint64_t limit)
 {
     struct exchange *x = exchange_of(exchange);

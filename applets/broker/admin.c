@@ -162,8 +162,10 @@ static void list_tokens(struct wish *w, const char *name)
 
 static void on_revoked(void *arg, int error, const struct principal *who, const struct token *token)
 {
-    (void)who, (void)token;
-    settle(arg, error);
+    struct wish *w = arg;
+    if (!error)
+        leases_revoke(&w->front->leases, who, token->hash);
+    settle(w, error);
 }
 
 static const char *text_of(const struct json_value *body, const char *key)

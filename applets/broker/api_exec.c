@@ -118,6 +118,16 @@ static void on_watchdog(void *arg)
                                         "The agent has not ended the command within its time."});
 }
 
+/* Nothing more is streamed, and what a revoked token has begun is hung up on. A command that was asked for in
+ * time, and whose answer is one, has that still; so has one that has ended by now. */
+static void unproven(struct call *c, enum lease_end end)
+{
+    struct run *r = c->state;
+    cleanup_free char *text = xasprintf("The token %s.", lease_why(end));
+    if (!r->last && (r->events || end == LEASE_REVOKED))
+        fail(c, &(struct agent_error){API_UNAUTHORIZED, ACTIVITY_INTERRUPTED, text});
+}
+
 static void wrong(struct call *c)
 {
     fail(c, &(struct agent_error){API_AGENT_ERROR, ACTIVITY_FAILED,
@@ -400,6 +410,7 @@ static void begin(struct call *c, const struct json_value *body)
     loop_timer_init(c->front->loop, &r->watchdog, on_watchdog, c);
     c->state = r;
     c->abort = forget;
+    c->unproven = unproven;
     draft(r, body);
     (void)deed_begin(&r->deed, c, agent, ACTIVITY_EXEC, command);
 }

@@ -74,6 +74,12 @@ static void lost(struct call *c)
     fail(c, ERR_NOT_CONNECTED, text);
 }
 
+static void unproven(struct call *c, enum lease_end end)
+{
+    cleanup_free char *text = xasprintf("the token %s", lease_why(end));
+    fail(c, ERR_PERMISSION_DENIED, text);
+}
+
 static void on_patience(void *arg)
 {
     fail(arg, ERR_TIMEOUT, "no request came");
@@ -263,5 +269,6 @@ void api_exec_socket(struct call *c)
     loop_timer_set(&s->patience, PATIENCE_MS);
     c->state = s;
     c->abort = forget;
+    c->unproven = unproven;
     stream_own(s->client, on_client, c);
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "applets/broker/activity.h"
-#include "applets/broker/call.h"
+#include "applets/broker/auth.h"
 #include "core/mem.h"
 #include "net/http_server.h"
 

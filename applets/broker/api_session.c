@@ -1,7 +1,7 @@
 /* A browser's session: the token that its user has typed, in a cookie that no script can read. It lasts as
  * long as the token does. */
 #include "applets/applets.h"
-#include "applets/broker/call.h"
+#include "applets/broker/auth.h"
 #include "applets/version.h"
 #include "core/mem.h"
 

@@ -35,11 +35,11 @@ static struct stream *accept(struct call *c)
 static void go_on(struct call *c, const char *session, struct terminal_size size)
 {
     struct front *f = c->front;
-    struct principal who = c->who;
+    struct proof proof = c->lease.proof;
     struct stream *carrier = accept(c);
-    struct terminal *t = carrier ? terminal_find(f, &who, session) : NULL;
+    struct terminal *t = carrier ? terminal_find(f, &proof.who, session) : NULL;
     if (t)
-        terminal_show(t, carrier, size);
+        terminal_show(t, carrier, size, &proof);
     else if (carrier)
         terminal_refuse(
             carrier, API_NOT_FOUND,
@@ -72,15 +72,15 @@ static void start(struct call *c, const struct place *p, struct stream *stream)
 {
     struct asked *a = c->state;
     struct front *f = c->front;
-    struct principal who = c->who;
-    struct terminal_spec spec = {.owner = &who,
+    struct proof proof = c->lease.proof;
+    struct terminal_spec spec = {.proof = &proof,
                                  .place = p,
                                  .size = a->size,
                                  .limits = &terminal_limits,
                                  .entry = a->deed.entry};
     a->deed.entry = NULL;
     struct stream *carrier = accept(c);
-    if (carrier && !is_enough(f, &who)) {
+    if (carrier && !is_enough(f, &proof.who)) {
         terminal_begin(f, &spec, stream, carrier);
         return;
     }

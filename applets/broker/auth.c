@@ -1,11 +1,10 @@
-/* Who asks: the owner of the token in Authorization, or in the cookie that the page was given: an API token, or
- * the issuer's word. */
+#include "applets/broker/auth.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "applets/broker/call.h"
 #include "applets/broker/oidc.h"
 #include "applets/broker/tokens.h"
 #include "core/mem.h"
@@ -93,13 +92,27 @@ static void refuse(struct call *c, const char *why)
         call_error(c, API_UNAUTHORIZED, "%s", why);
 }
 
-static void proven(struct call *c, const struct principal *who)
+static void on_unproven(void *arg, enum lease_end end)
+{
+    struct call *c = arg;
+    if (c->unproven)
+        c->unproven(c, end);
+    else if (c->exchange && !http_is_answered(c->exchange))
+        call_error(c, API_UNAUTHORIZED, "The token %s.", lease_why(end));
+    else
+        call_end(c);
+}
+
+static void proven(struct call *c, const struct proof *proof)
 {
     struct asking *a = c->state;
     call_fn *fn = a->fn;
     forget(c);
     c->abort = NULL;
-    c->who = *who;
+    c->who = proof->who;
+    c->lease.fn = on_unproven;
+    c->lease.arg = c;
+    lease_begin(&c->front->leases, &c->lease, proof);
     fn(c);
 }
 
@@ -108,24 +121,26 @@ static void on_principal(void *arg, int error, const struct principal *who,
 {
     struct call *c = arg;
     struct asking *a = c->state;
-    (void)token;
     a->proving = NULL;
-    if (error == EACCES)
+    if (error == EACCES) {
         refuse(c, "This token proves nothing: it is unknown, expired, revoked, or its user is "
                   "gone.");
-    else if (error)
+    } else if (error) {
         call_fault(c, "a token cannot be looked up", error);
-    else
-        proven(c, who);
+    } else {
+        struct proof proof = {.who = *who, .until_s = token->expires_s};
+        memcpy(proof.token, token->hash, sizeof proof.token);
+        proven(c, &proof);
+    }
 }
 
-static void on_checked(void *arg, const struct principal *who, const char *why)
+static void on_checked(void *arg, const struct proof *proof, const char *why)
 {
     struct call *c = arg;
     struct asking *a = c->state;
     a->checking = NULL;
-    if (who) {
-        proven(c, who);
+    if (proof) {
+        proven(c, proof);
         return;
     }
     cleanup_free char *text = xasprintf("This token proves nothing: %s.", why);

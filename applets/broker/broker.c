@@ -167,6 +167,7 @@ static void set_up(struct front *f, const struct broker_options *o)
     f->secure = o->url.tls;
     f->registry = registry_new();
     room_init(&f->room, f->loop);
+    leases_init(&f->leases, f->loop);
     f->activity = activity_new(f->store);
     f->sweep = sweep_start(f->store, SWEEP_FIRST_MS);
     f->bridges = (struct bridges){.loop = f->loop,

@@ -1,4 +1,4 @@
-#include "applets/broker/call.h"
+#include "applets/broker/auth.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -43,6 +43,7 @@ static void release(void *p)
 void call_end(struct call *c)
 {
     struct front *f = c->front;
+    lease_end(&c->lease);
     if (c->abort)
         c->abort(c);
     c->abort = NULL;
@@ -265,6 +266,7 @@ static void on_answered(void *arg, struct stream *s, enum stream_event event)
 /* What nobody takes is kept, and so it counts: only the route's part is over. */
 static void await_taking(struct call *c)
 {
+    lease_end(&c->lease);
     if (c->abort)
         c->abort(c);
     c->abort = NULL;

@@ -21,6 +21,7 @@ struct call {
     struct stream *exchange; /* NULL: it was answered, or its route has taken it */
     const struct route *route;
     struct principal who;      /* where the route needs one; else empty */
+    struct lease lease;        /* of what has proven it */
     struct tally_row *counted; /* NULL: nobody's */
     size_t held;               /* bytes: of that row's */
     char *peer;                /* the client's address */
@@ -30,6 +31,8 @@ struct call {
     void (*on_json)(struct call *c, const struct json_value *body);
     void *state;
     void (*abort)(struct call *c);
+    /* The lease is over. NULL: where nothing was answered 401, else what was is cut off. */
+    void (*unproven)(struct call *c, enum lease_end end);
 };
 /* From the front alone. Takes the exchange. */
 void call_begin(struct front *f, struct stream *exchange, const char *peer);
@@ -93,16 +96,6 @@ struct route {
 extern const struct route routes[];
 /* Of a request; NULL: none. */
 const struct route *call_route(const struct http_head *head);
-
-/* Finds who asks, by the token in Authorization or in the page's cookie; goes on with fn(), or answers. */
-void call_authenticate(struct call *c, call_fn *fn);
-/* Whether a browser says that another site made it ask, which is then answered with call_foreign(). */
-bool call_is_foreign(const struct call *c);
-void call_foreign(struct call *c);
-/* What the page's cookie is called: behind https so that no other host can set it ("__Host-", RFC 6265bis). */
-const char *call_cookie_name(const struct call *c);
-/* The same as call_authenticate() by a token that came otherwise. */
-void call_prove(struct call *c, const char *token, call_fn *fn);
 
 #define CALL_TIME_LEN 20 /* "2026-11-22T12:00:00Z" */
 void call_time(char text[static CALL_TIME_LEN + 1], int64_t s);

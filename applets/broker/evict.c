@@ -75,6 +75,7 @@ void evict(struct front *f, const struct principal *who, evict_fn *fn, void *arg
 {
     struct eviction *e = xcalloc(1, sizeof *e);
     *e = (struct eviction){.front = f, .who = *who, .pending = 2, .fn = fn, .arg = arg};
+    leases_revoke(&f->leases, who, NULL);
     store_list(f->store, "code/", NULL, on_codes, e);
     device_list(f->store, who, on_device, e);
 }

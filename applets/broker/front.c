@@ -106,6 +106,7 @@ void front_end(struct front *f)
     }
     bridges_end(&f->bridges);
     room_fini(&f->room);
+    leases_fini(&f->leases);
 }
 
 uint32_t front_limit(struct front *f, enum front_limit kind, const char *name)

@@ -4,6 +4,7 @@
 
 #include "applets/broker/bridge.h"
 #include "applets/broker/install.h"
+#include "applets/broker/lease.h"
 #include "applets/broker/metrics.h"
 #include "applets/broker/room.h"
 #include "applets/broker/tally.h"
@@ -53,6 +54,7 @@ struct front {
     struct tally under_way; /* calls, by who asks */
     struct room room;       /* for what they hold */
     struct terminal *terminals;
+    struct leases leases; /* of calls and terminals */
 };
 
 /* From the listener on; `bind` is where. -1 with errno. */

@@ -64,10 +64,10 @@ void oidc_cancel(struct oidc_check *c)
     loop_reap(c->oidc->loop, c, release);
 }
 
-static void settle(struct oidc_check *c, const struct principal *who, const char *why)
+static void settle(struct oidc_check *c, const struct proof *proof, const char *why)
 {
     oidc_cancel(c);
-    c->fn(c->arg, who, why);
+    c->fn(c->arg, proof, why);
 }
 
 /* Two subjects that differ have ids that differ; what is shown of a long one may not. */
@@ -125,8 +125,11 @@ static void look(void *arg)
     if (!o->keys) {
         await_keys(c);
     } else if (jwt_verify(o->keys, c->token, &rules, &claims, &why) == 0) {
-        struct principal who = principal_of(o, claims.sub);
-        settle(c, &who, NULL);
+        const struct proof proof = {.who = principal_of(o, claims.sub),
+                                    .until_s = claims.exp_s < INT64_MAX - JWT_LEEWAY_S
+                                                   ? claims.exp_s + JWT_LEEWAY_S
+                                                   : INT64_MAX};
+        settle(c, &proof, NULL);
     } else if (errno == ENOKEY) {
         await_keys(c);
     } else {

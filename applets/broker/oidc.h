@@ -6,7 +6,7 @@
 #ifndef BROKER_OIDC_H
 #define BROKER_OIDC_H
 
-#include "applets/broker/people.h"
+#include "applets/broker/lease.h"
 
 struct oidc;
 
@@ -23,7 +23,7 @@ void oidc_free(struct oidc *o); /* no check is under way; NULL is fine */
 /* A principal's id is made of the issuer and the subject; the name is the subject, as far as it goes. */
 struct oidc_check;
 /* Once, from the loop: NULL with why, a static text for who asks. */
-typedef void oidc_fn(void *arg, const struct principal *who, const char *why);
+typedef void oidc_fn(void *arg, const struct proof *proof, const char *why);
 struct oidc_check *oidc_check(struct oidc *o, const char *token, oidc_fn *fn, void *arg);
 void oidc_cancel(struct oidc_check *c); /* before the callback only */
 

@@ -31,6 +31,7 @@ struct terminal {
     struct viewer *viewer; /* NULL: nobody looks */
     struct tail tail;
     struct loop_timer alone;
+    struct lease lease;           /* of who looks, or did last */
     char *last_words;             /* once it has ended: JSON */
     bool failed;                  /* it was no orderly end */
     struct activity_entry *entry; /* NULL: it has ended */
@@ -94,6 +95,7 @@ static void terminal_free(struct terminal *t)
 {
     struct front *f = t->front;
     keep_outcome(t, ACTIVITY_INTERRUPTED, ACTIVITY_NO_CODE);
+    lease_end(&t->lease);
     loop_timer_del(&t->alone);
     stream_reset(t->stream); /* an agent hangs up on what runs still */
     t->stream = NULL;
@@ -276,6 +278,21 @@ static void on_gone(void *arg, bool done)
     take_frames(t);
 }
 
+static void on_unproven(void *arg, enum lease_end end)
+{
+    struct terminal *t = arg;
+    struct viewer *v = t->viewer;
+    cleanup_free char *why = xasprintf("The token %s.", lease_why(end));
+    cleanup_free char *words = error_text(API_UNAUTHORIZED, why);
+    if (v) {
+        viewer_tell(v, words);
+        viewer_end(v, WS_POLICY, "");
+        on_gone(t, end == LEASE_REVOKED);
+    } else if (end == LEASE_REVOKED) {
+        terminal_free(t);
+    }
+}
+
 static const struct viewer_events viewer_events = {
     .input = on_input, .resized = on_resized, .drained = on_drained, .gone = on_gone};
 
@@ -317,23 +334,27 @@ void terminal_begin(struct front *f, const struct terminal_spec *spec, struct st
     t->front = f;
     t->limits = spec->limits;
     t->entry = spec->entry;
-    t->owner = *spec->owner;
+    t->owner = spec->proof->who;
     t->greeting = greeting_of(t, spec->place);
     t->frames.limit = FRAME_MAX;
     t->stream = stream;
     loop_timer_init(f->loop, &t->alone, on_alone, t);
+    t->lease.fn = on_unproven;
+    t->lease.arg = t;
     t->next = f->terminals;
     if (t->next)
         t->next->prev = t;
     f->terminals = t;
     start(t, spec->size);
-    terminal_show(t, carrier, (struct terminal_size){0});
+    terminal_show(t, carrier, (struct terminal_size){0}, spec->proof);
 }
 
-void terminal_show(struct terminal *t, struct stream *carrier, struct terminal_size size)
+void terminal_show(struct terminal *t, struct stream *carrier, struct terminal_size size,
+                   const struct proof *proof)
 {
     struct buf said = {0};
     loop_timer_del(&t->alone);
+    lease_begin(&t->front->leases, &t->lease, proof);
     viewer_end(t->viewer, VIEWER_TAKEN_OVER, "another client has this terminal now");
     t->viewer = viewer_new(carrier, t->limits->silence_ms, &viewer_events, t);
     viewer_tell(t->viewer, t->greeting);

@@ -5,7 +5,9 @@
  * within that time sees the tail and goes on; one that comes while another looks takes its place. When
  * it has ended unseen, that is told to whoever comes within that time.
  *
- * While a client looks it is told everything, and holds the place up when it does not take it. */
+ * While a client looks it is told everything, and holds the place up when it does not take it. Where its
+ * token expires it is sent away, and may come back with another within that time; where the token is revoked,
+ * or the user removed, the terminal that it has looked at last ends. */
 #ifndef BROKER_TERMINALS_H
 #define BROKER_TERMINALS_H
 
@@ -33,7 +35,7 @@ struct terminal *terminal_find(struct front *f, const struct principal *who, con
 unsigned terminal_count(const struct front *f, const struct principal *who);
 
 struct terminal_spec {
-    const struct principal *owner;
+    const struct proof *proof; /* the owner's */
     const struct place *place;
     struct terminal_size size;
     const struct terminal_limits *limits; /* outlive it */
@@ -43,8 +45,9 @@ struct terminal_spec {
  * WebSocket's handshake is done. Takes both. */
 void terminal_begin(struct front *f, const struct terminal_spec *spec, struct stream *stream,
                     struct stream *carrier);
-/* Shows it on that carrier from now on. */
-void terminal_show(struct terminal *t, struct stream *carrier, struct terminal_size size);
+/* Shows it on that carrier from now on, as long as the proof is one. */
+void terminal_show(struct terminal *t, struct stream *carrier, struct terminal_size size,
+                   const struct proof *proof);
 /* Tells the client on the carrier why there is no terminal for it. Takes the carrier. */
 void terminal_refuse(struct stream *carrier, enum api_error code, const char *why);
 /* Hangs all up. */

@@ -36,7 +36,7 @@ export async function start(after, ...more) {
   const admin = (...asked) => execFileSync(berth, ["broker", ...asked, ...words], { encoding: "utf8" }).trim();
   admin("user", "add", "ann");
   const scheme = more.includes("--tls-self-signed") ? "https" : "http";
-  return { dir: state, url: `${scheme}://127.0.0.1:${port}`, token: admin("token", "ann"), said };
+  return { dir: state, url: `${scheme}://127.0.0.1:${port}`, token: admin("token", "ann"), said, admin };
 }
 
 // A machine of ann's, joined; `more` are further options of `berth agent`.

@@ -90,6 +90,18 @@ export const tests = {
     assert.deepEqual(complaints, []);
   },
 
+  async "broker: asks to sign in again once the token is revoked"(after) {
+    const { page, admin } = await signedIn(after);
+    await says(page, "#activity-state", "live");
+    const [id] = admin("token", "ann", "list").split(" ");
+    admin("token", "ann", "revoke", id);
+    await shown(page, "#sign-in");
+    await gone(page, "#home");
+    await page.fill("#token", admin("token", "ann"));
+    await page.press("#token", "Enter");
+    await says(page, "#activity-state", "live");
+  },
+
   async "broker: a code, a device, and its end"(after) {
     const { page, url, complaints } = await signedIn(after);
     await page.click("#add");

@@ -103,6 +103,24 @@ export const tests = {
     well();
   },
 
+  async "terminal: waits for who signs in again when the token is at its end"(after) {
+    const { mock, page } = await look(after);
+    await openTerminal(page);
+    await page.keyboard.type("uname\r");
+    await screenHas(page, "GNU/Linux");
+    const { ws } = only(mock.sessions);
+    mock.signedIn = false;
+    ws.send(JSON.stringify({ error: "unauthorized", message: "The token has expired." }));
+    ws.close(1008);
+    await shown(page, "#sign-in");
+    assert.equal(await page.isVisible("#terminal"), false);
+    await page.fill("#token", mock.token);
+    await page.press("#token", "Enter");
+    await state(page, "connected");
+    await screenHas(page, "GNU/Linux");
+    assert.equal(mock.sessions.size, 1);
+  },
+
   async "terminal: one that is over is not gone on with"(after) {
     const { mock, page } = await look(after);
     await openTerminal(page);

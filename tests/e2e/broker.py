@@ -1,5 +1,6 @@
 """A broker of a test's own, and what is asked of it over HTTP."""
 
+import hashlib
 import http.client
 import json
 import os
@@ -66,6 +67,9 @@ class Broker:
 
     def token(self, name):
         return self.admin("token", name)
+
+    def revoke(self, name, token):
+        self.admin("token", name, "revoke", hashlib.sha256(token.encode()).hexdigest()[:12])
 
     def user(self, name):
         """Makes a user; a token of theirs."""

@@ -188,6 +188,7 @@ static void begin(void)
     unlink(path); /* it is gone when we are */
     front.registry = registry_new();
     room_init(&front.room, loop);
+    leases_init(&front.leases, loop);
     front.activity = activity_new(front.store);
     front.downloads = downloads_open();
     front.install = (struct install){.url = URL, .downloads = front.downloads};

@@ -79,6 +79,7 @@ void front_rig_init(struct front_rig *r)
     f->activity = activity_new(f->store);
     f->registry = registry_new();
     room_init(&f->room, r->loop);
+    leases_init(&f->leases, r->loop);
     f->bridges =
         (struct bridges){.loop = r->loop, .store = f->store, .registry = f->registry, .url = url};
     CHECK_INT(target_parse_bind(&bind, text, &flaw), 0);
@@ -105,6 +106,7 @@ void front_rig_fini(struct front_rig *r)
 {
     front_end(&r->front);
     CHECK(!r->front.calls && !r->front.terminals && !r->front.connections);
+    CHECK(!r->front.leases.first);
     workload_fini(&r->workload);
     TURN_UNTIL(r->loop, !have_children());
     store_close(r->front.store);

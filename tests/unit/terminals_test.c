@@ -455,8 +455,9 @@ static void begin(struct rig *r, int fd[2])
                                        .what = ""};
     unix_pair(fd);
     CHECK_INT(place_find(f, &r->front.ann.who, NULL, &place), 0);
+    const struct proof proof = {.who = r->front.ann.who, .until_s = INT64_MAX};
     const struct terminal_spec spec = {
-        .owner = &r->front.ann.who,
+        .proof = &proof,
         .place = &place,
         .limits = &impatient,
         .entry = activity_begin(f->activity, &what, NULL, NULL),

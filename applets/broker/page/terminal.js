@@ -97,6 +97,8 @@ function heard(told) {
     keep();
     enter("connected");
     resized();
+  } else if (told.error === "unauthorized") { // who signs in again may go on with it
+    dispatchEvent(new CustomEvent("berth-failed", { detail: { status: 401 } }));
   } else {
     over(told);
   }
