@@ -96,8 +96,8 @@ bool quic_is_needed(struct mux *m);
 uint64_t quic_rtt_us(const struct mux *m); /* smoothed; 0: not measured */
 /* Since the last packet that was protected with the keys. */
 uint64_t quic_silence_ms(const struct mux *m);
-/* Since something waits for an answer, or the last one or a hop came; 0: nothing does. That the
- * peer is heard is no answer. */
+/* Since something waits for an answer, or the last one or a hop came, rounded up; 0: nothing does.
+ * That the peer is heard is no answer. */
 uint64_t quic_unanswered_ms(const struct mux *m);
 /* Whether bytes wait for the peer's acknowledgement. */
 bool quic_waiting(const struct mux *m);

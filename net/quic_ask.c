@@ -48,7 +48,7 @@ uint64_t quic_silence_ms(const struct mux *mux)
 uint64_t quic_unanswered_ms(const struct mux *mux)
 {
     const struct quic_conn *m = look(mux);
-    return m->asked ? (quic_now() - m->asked) / NGTCP2_MILLISECONDS : 0;
+    return m->asked ? (quic_now() - m->asked) / NGTCP2_MILLISECONDS + 1 : 0;
 }
 
 void quic_await_answer(struct mux *mux)

@@ -222,6 +222,20 @@ TEST(quic_path_cut_and_back)
     qrig_bulk_end(&r, 8 << 20);
 }
 
+/* However short ago it was asked, an answer is awaited. */
+TEST(quic_path_counts_from_the_question_on)
+{
+    qrig_begin(&r, true);
+    qrig_connect(&r);
+    QRIG_UNTIL(&r, r.a.ups && r.b.ups && !quic_waiting(r.a.m));
+    CHECK_INT(quic_unanswered_ms(r.a.m), 0);
+    r.relay.cut = true;
+    qtalk_pump(qrig_open(&r.a), 1000, false);
+    QRIG_UNTIL(&r, quic_waiting(r.a.m));
+    CHECK(quic_unanswered_ms(r.a.m) > 0);
+    qrig_end(&r);
+}
+
 TEST(quic_path_stranger_hears_nothing)
 {
     qrig_begin(&r, true);

@@ -368,6 +368,63 @@ TEST(session_quic_is_given_up_when_nothing_is_open)
     close_pair(&p);
 }
 
+static void fall_silent(struct pair *p)
+{
+    p->rig.relay.cut = true;
+    session_quic_probe(p->master.session->quic);
+    QRIG_UNTIL(&p->rig, session_way(p->master.session) == SESSION_SSH);
+}
+
+/* It is looked for where it was, and wherever else the agent may be. */
+TEST(session_quic_is_found_where_it_was_and_elsewhere)
+{
+    struct pair p;
+    open_pair(&p);
+    const struct session_quic *q = p.master.session->quic;
+    struct quic_addr places[] = {p.rig.relay.server, p.rig.relay.server};
+    places[0].in.sin_port = htons(9); /* nobody's */
+    fall_silent(&p);
+    session_set_peers(p.master.session, places, 1);
+    QRIG_UNTIL(&p.rig, q->hops > 2);
+    p.rig.relay.cut = false;
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_QUIC);
+    CHECK(quic_addr_equal(&q->peer, &p.rig.target.remote));
+    fall_silent(&p);
+    session_set_peers(p.master.session, places, 2); /* past the relay */
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_QUIC);
+    CHECK(quic_addr_equal(&q->peer, &p.rig.relay.server));
+    CHECK_INT(p.master.downs, 0);
+    close_pair(&p);
+}
+
+/* In how long it is looked for again, having been for long in vain. */
+static uint64_t patience_ms(struct pair *p)
+{
+    struct session_quic *q = p->master.session->quic;
+    q->hops = 1000;
+    session_quic_watch(q);
+    return q->pulse.due_ms - loop_now_ms(p->rig.loop);
+}
+
+/* With no ssh either, what is open on the link needs it. */
+TEST(session_quic_is_looked_for_slowly_when_nothing_is_open)
+{
+    struct pair p;
+    struct probe open = {0};
+    open_pair(&p);
+    session_drop_carrier(p.master.session);
+    QRIG_UNTIL(&p.rig, session_is_sure(p.agent.session) && p.master.session->link_on_quic);
+    p.rig.relay.cut = true;
+    session_quic_probe(p.master.session->quic);
+    QRIG_UNTIL(&p.rig, !session_quic_alive(p.master.session));
+    CHECK(patience_ms(&p) > 30000);
+    probe_own(&open, session_open(p.master.session));
+    CHECK(patience_ms(&p) < 30000);
+    CHECK(session_has_quic(p.master.session));
+    probe_fini(&open);
+    close_pair(&p);
+}
+
 /* What broke there alone is made anew there. */
 TEST(session_quic_carries_the_link_again)
 {
