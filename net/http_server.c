@@ -500,6 +500,12 @@ bool http_is_answered(const struct stream *exchange)
     return exchange_of(exchange)->responded;
 }
 
+void *http_request_arg(const struct stream *exchange)
+{
+    const struct http_conn *c = exchange_of(exchange)->c;
+    return c ? c->arg : NULL;
+}
+
 int http_accept_body(struct stream *exchange, uint64_t limit)
 {
     struct exchange *x = exchange_of(exchange);

@@ -57,6 +57,8 @@ void http_conn_free(struct http_conn *c);
 const struct http_head *http_request_head(const struct stream *exchange);
 /* The response's head was written. */
 bool http_is_answered(const struct stream *exchange);
+/* What http_serve() was told; NULL: its connection is over. */
+void *http_request_arg(const struct stream *exchange);
 /* Lets the body come, `limit` bytes of it at most, and says 100 Continue where that is awaited.
  * -1: EMSGSIZE: the client itself says that there is more; nothing is read, answer and close. */
 int http_accept_body(struct stream *exchange, uint64_t limit);

@@ -15,13 +15,15 @@
 #include <unistd.h>
 
 #include "core/fdstream.h"
+#include "core/log.h"
 #include "core/loop.h"
 #include "core/mem.h"
 #include "net/resolve.h"
 
 #define BACKLOG  1024
-#define BATCH    64  /* connections taken in one go, so that others get their turn */
-#define PAUSE_MS 100 /* until accepting is tried again when descriptors have run out */
+#define BATCH    64    /* connections taken in one go, so that others get their turn */
+#define PAUSE_MS 100   /* until accepting is tried again when descriptors have run out */
+#define TOLD_MS  60000 /* how often that is logged */
 
 struct listener {
     struct loop *loop;
@@ -31,6 +33,7 @@ struct listener {
     struct loop_fd watch;
     struct loop_timer pause;
     int error;
+    uint64_t told_ms; /* when that was logged; 0: never */
     uint16_t port;
     char *path; /* unix */
     struct stat file;
@@ -76,6 +79,18 @@ static void update(struct listener *l)
     loop_fd_want(&l->watch, l->held || loop_timer_armed(&l->pause) ? 0 : EPOLLIN);
 }
 
+static void pause_accepting(struct listener *l, int error)
+{
+    uint64_t now = loop_now_ms(l->loop);
+    l->error = error;
+    loop_timer_set(&l->pause, PAUSE_MS);
+    update(l);
+    if (l->told_ms && now - l->told_ms < TOLD_MS)
+        return;
+    l->told_ms = now;
+    log_error("no more connections are accepted for now: %s", strerror(error));
+}
+
 /* False when there is nothing to accept for now. */
 static bool accept_one(struct listener *l)
 {
@@ -90,9 +105,7 @@ static bool accept_one(struct listener *l)
         return true;
     }
     if (out_of_resources(errno)) {
-        l->error = errno;
-        loop_timer_set(&l->pause, PAUSE_MS);
-        update(l);
+        pause_accepting(l, errno);
         return false;
     }
     /* What befell one connection before it was accepted says nothing about the next. */

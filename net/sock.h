@@ -44,7 +44,7 @@ int listener_backlog(struct listener *l, int n);
 /* While it is held nothing is accepted; what comes waits in the backlog. */
 void listener_hold(struct listener *l, bool hold);
 uint16_t listener_port(const struct listener *l); /* 0 for a unix socket */
-/* Why the last accept failed, 0 if it did not: EMFILE, ENFILE. It goes on by itself. */
+/* Why the last accept failed, 0 if it did not: EMFILE, ENFILE. It is logged and goes on by itself. */
 int listener_error(const struct listener *l);
 
 /* "192.0.2.1:4711", "[2001:db8::1]:4711", "vsock:3:1027", else "unix". */

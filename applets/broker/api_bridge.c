@@ -21,8 +21,16 @@ void api_bridge(struct call *c)
     }
     if (call_param(c, "userId", false, &user) < 0)
         return;
+    struct tally_row *stranger = front_stranger(f, c->peer);
+    if (!stranger) {
+        call_error_with(c, API_RATE_LIMITED, "Retry-After: 10\r\n",
+                        "Too many who have not joined yet are connected from there.");
+        return;
+    }
     struct stream *carrier = websocket_accept(call_take(c), NULL);
     call_end(c);
     if (carrier)
-        bridge_accept(&f->bridges, websocket_stream_new(carrier, WS_SERVER), user);
+        bridge_accept(&f->bridges, websocket_stream_new(carrier, WS_SERVER), user, stranger);
+    else
+        tally_give(&f->strangers, stranger);
 }

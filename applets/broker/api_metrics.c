@@ -4,6 +4,7 @@
 
 #include "applets/broker/activity.h"
 #include "applets/broker/auth.h"
+#include "applets/broker/peer.h"
 #include "core/mem.h"
 #include "net/http_server.h"
 
@@ -103,8 +104,7 @@ static void tell(struct call *c)
 static bool is_here(const struct call *c)
 {
     const struct http_head *head = http_request_head(c->exchange);
-    bool loopback = strncmp(c->peer, "127.", 4) == 0 || strcmp(c->peer, "[::1]") == 0;
-    return loopback && http_field_count(head, "X-Forwarded-For") == 0 &&
+    return peer_is_loopback(c->peer) && http_field_count(head, "X-Forwarded-For") == 0 &&
            http_field_count(head, "Forwarded") == 0 && http_field_count(head, "Via") == 0;
 }
 

@@ -18,7 +18,8 @@ struct bridge {
     struct bridge *next, *prev;
     struct mux *mux;
     struct tally_row *counted; /* its user's agents; NULL: it has not joined */
-    struct stream *hello;      /* the first stream; NULL: it has ended */
+    struct tally_row *stranger;
+    struct stream *hello; /* the first stream; NULL: it has ended */
     struct frame_reader frames;
     struct loop_timer patience; /* until it has joined */
     size_t grown;               /* until then: nothing */
@@ -48,8 +49,16 @@ static void release(void *p)
     free(b);
 }
 
+static void no_stranger(struct bridge *b)
+{
+    if (b->stranger)
+        tally_give(b->all->strangers, b->stranger);
+    b->stranger = NULL;
+}
+
 static void leave(struct bridge *b)
 {
+    no_stranger(b);
     registry_take(b->all->registry, &b->link);
     if (b->joined && b->all->changed)
         b->all->changed(b->all->arg, &b->link, false);
@@ -106,6 +115,7 @@ static void joined(struct bridge *b)
     stream_close(b->hello);
     b->hello = NULL;
     loop_timer_del(&b->patience);
+    no_stranger(b);
     b->since_s = time(NULL);
     b->joined = true;
     b->counted = tally_take(&b->all->joined, b->link.device.owner.id, UINT_MAX);
@@ -210,11 +220,13 @@ static void on_down(void *arg, int error)
 
 static const struct mux_events mux_events = {.accepted = on_accepted, .down = on_down};
 
-void bridge_accept(struct bridges *all, struct stream *carrier, const char *user)
+void bridge_accept(struct bridges *all, struct stream *carrier, const char *user,
+                   struct tally_row *stranger)
 {
     struct bridge *b = xcalloc(1, sizeof *b);
     char hex[2 * JOIN_NONCE_LEN + 1];
     b->all = all;
+    b->stranger = stranger;
     b->user = user ? xstrdup(user) : NULL;
     b->link.replaced = on_replaced;
     b->frames.limit = BRIDGE_METADATA_MAX * 2;

@@ -23,6 +23,7 @@ struct bridges {
     struct store *store;
     struct registry *registry;
     const char *url; /* by which agents know this broker; what they sign has it */
+    struct tally *strangers;
     /* An agent has joined, or one that had joined is gone; may be NULL. */
     void (*changed)(void *arg, struct agent_link *link, bool joined);
     void *arg;
@@ -31,8 +32,10 @@ struct bridges {
 };
 
 /* Takes the carrier: a stream of bytes to an agent that has proven nothing yet. It ends by itself. With
- * `user` only that user's device may join. */
-void bridge_accept(struct bridges *all, struct stream *carrier, const char *user);
+ * `user` only that user's device may join. `stranger` goes back to all->strangers once it has proven who it is,
+ * or has ended; NULL is fine. */
+void bridge_accept(struct bridges *all, struct stream *carrier, const char *user,
+                   struct tally_row *stranger);
 /* A new stream to the agent, for one request; NULL with errno. */
 struct stream *bridge_open(struct agent_link *link);
 /* What the agent has said of itself: an object. */

@@ -174,6 +174,7 @@ static void set_up(struct front *f, const struct broker_options *o)
                                   .store = f->store,
                                   .registry = f->registry,
                                   .url = f->url,
+                                  .strangers = &f->strangers,
                                   .changed = on_agent,
                                   .arg = f};
     set_up_install(f, o);

@@ -122,8 +122,12 @@ static void go_on(struct call *c)
     uint32_t wait = front_limit(c->front, kind, kind == LIMIT_NOBODY ? c->peer : c->who.id);
     if (wait)
         call_limited(c, wait);
-    else if (c->route->anybody || count(c))
+    else if (c->route->anybody)
         c->route->fn(c);
+    else if (count(c)) {
+        front_proven(c->front, c->exchange);
+        c->route->fn(c);
+    }
 }
 
 void call_begin(struct front *f, struct stream *exchange, const char *peer)

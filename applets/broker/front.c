@@ -1,22 +1,29 @@
 #include "applets/broker/front.h"
 
-#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "applets/broker/call.h"
 #include "applets/broker/device_list.h"
+#include "applets/broker/peer.h"
 #include "applets/broker/terminals.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "net/http_server.h"
 #include "net/sock.h"
+
+#define TOLD_MS 60000 /* how often is said that an address has too many */
+
+static_assert(PEER_ROOM <= PEOPLE_ID_LEN + 1, "an address can be counted as an id is");
 
 /* One of a client's connections. */
 struct connection {
     struct front *front;
     struct connection *next, *prev;
     struct http_conn *http;
-    char peer[TARGET_TEXT_MAX]; /* its address, without the port; of v6, its network's */
+    char peer[PEER_ROOM];
+    struct tally_row *stranger; /* NULL: who asks by it has proven who they are */
 };
 
 static void forget(struct connection *k)
@@ -24,7 +31,29 @@ static void forget(struct connection *k)
     if (k->next)
         k->next->prev = k->prev;
     *(k->prev ? &k->prev->next : &k->front->connections) = k->next;
+    tally_give(&k->front->strangers, k->stranger);
     loop_reap(k->front->loop, k, free);
+}
+
+struct tally_row *front_stranger(struct front *f, const char *peer)
+{
+    struct tally_row *row = tally_take(&f->strangers, peer, STRANGERS_EACH);
+    uint64_t now = loop_now_ms(f->loop);
+    if (row || (f->told_ms && now - f->told_ms < TOLD_MS))
+        return row;
+    f->told_ms = now;
+    log_note("%s has %u connections that have proven nothing: no more for now", peer,
+             STRANGERS_EACH);
+    return NULL;
+}
+
+void front_proven(struct front *f, const struct stream *exchange)
+{
+    struct connection *k = http_request_arg(exchange);
+    if (!k)
+        return;
+    tally_give(&f->strangers, k->stranger);
+    k->stranger = NULL;
 }
 
 static void on_request(void *arg, struct stream *exchange)
@@ -49,38 +78,20 @@ static void on_ended(void *arg, struct http_conn *http)
 static const struct http_server_events events = {
     .request = on_request, .answered = on_answered, .ended = on_ended};
 
-/* Who has one IPv6 address has all of its network's: 2^64 of them. */
-static void take_network(char peer[static TARGET_TEXT_MAX])
-{
-    struct in6_addr addr;
-    char text[INET6_ADDRSTRLEN];
-    size_t len = strcspn(peer + 1, "]");
-    if (peer[0] != '[' || len >= sizeof text)
-        return;
-    memcpy(text, peer + 1, len);
-    text[len] = '\0';
-    if (inet_pton(AF_INET6, text, &addr) != 1)
-        return;
-    memset(addr.s6_addr + 8, 0, 8);
-    inet_ntop(AF_INET6, &addr, peer, TARGET_TEXT_MAX);
-}
-
-/* The port says nothing of who it is. */
-static void take_peer(struct connection *k, const char *peer)
-{
-    const char *colon = strrchr(peer, ':');
-    size_t len = colon ? (size_t)(colon - peer) : strlen(peer);
-    memcpy(k->peer, peer, len < sizeof k->peer ? len : sizeof k->peer - 1);
-    take_network(k->peer);
-}
-
 static void on_connection(void *arg, struct stream *s, const char *peer)
 {
     struct front *f = arg;
     struct connection *k = xcalloc(1, sizeof *k);
     k->front = f;
-    take_peer(k, peer);
+    if (!peer_parse(k->peer, peer))
+        snprintf(k->peer, sizeof k->peer, "%s", peer);
     f->metrics.connections++;
+    k->stranger = front_stranger(f, k->peer);
+    if (!k->stranger) {
+        stream_reset(s);
+        free(k);
+        return;
+    }
     k->next = f->connections;
     if (k->next)
         k->next->prev = k;

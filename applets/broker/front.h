@@ -22,6 +22,8 @@ struct control;
 struct listener;
 struct terminal;
 
+#define STRANGERS_EACH 1024u /* from one address, which many may share: see front_stranger() */
+
 /* How often what may be asked. */
 enum front_limit {
     LIMIT_DEFAULT, /* by user: whatever is not said otherwise */
@@ -50,6 +52,8 @@ struct front {
     struct metrics metrics;
     struct sweep *sweep;
     struct connection *connections;
+    struct tally strangers; /* connections that have proven nothing, by address */
+    uint64_t told_ms;       /* when it was logged that one has too many; 0: never */
     struct call *calls;
     struct tally under_way; /* calls, by who asks */
     struct room room;       /* for what they hold */
@@ -61,6 +65,11 @@ struct front {
 int front_listen(struct front *f, const struct target *bind);
 /* Closes what is open; what was to be stored is. */
 void front_end(struct front *f);
+/* One more connection from there that has proven nothing, until it is given back to `strangers`. NULL: there are
+ * too many. */
+struct tally_row *front_stranger(struct front *f, const char *peer);
+/* Who asks by that request's connection is known. */
+void front_proven(struct front *f, const struct stream *exchange);
 /* How many milliseconds `name` is to wait; 0: go on. */
 uint32_t front_limit(struct front *f, enum front_limit kind, const char *name);
 

@@ -22,10 +22,11 @@ class Reply:
 
 
 class Broker:
-    """Runs `berth broker ARGS` with its state below the test's folder; started again, it is the same one."""
+    """Runs `berth broker ARGS` with its state below the test's folder; started again, it is the same one. `by`: words
+    before those."""
 
-    def __init__(self, test, *args, state=None, port=None, start=True):
-        self.test, self.args = test, args
+    def __init__(self, test, *args, state=None, port=None, start=True, by=()):
+        self.test, self.args, self.by = test, args, by
         if "asan" in test.world.source:  # the leak checker traces the process
             self.args = (*args, "--unconfined")
         self.state = state or os.path.join(test.dir, f"broker{id(self)}")
@@ -36,7 +37,7 @@ class Broker:
             self.start()
 
     def start(self, **more):
-        self.program = self.test.start(self.test.berth_path, "broker", "--state", self.state, "--listen",
+        self.program = self.test.start(*self.by, self.test.berth_path, "broker", "--state", self.state, "--listen",
                                        f"127.0.0.1:{self.port}", *self.args, **more)
         self.program.await_line(r"^berth broker: ")
 

@@ -2,12 +2,17 @@
 
 import http.client
 import json
+import os
+import re
+import resource
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from bridge_peer import Peer
 from broker import Broker
 from harness import *
+from websocket import Closed, Refused
 
 
 class Waiting:
@@ -71,3 +76,102 @@ class Memory(TestCase):
             status, body = each.reply()
             self.assertEqual(status, 200)
             self.assertEqual((body.count(b"x") >= size, b"event: exit\n" in body), (True, True))
+
+
+class Strangers(TestCase):
+    EACH = 1024  # connections of one address that have proven nothing
+
+    def begin(self, *args, **more):
+        self.broker = Broker(self, "--limit", "none", *args, **more)
+        self.ann = self.broker.user("ann")
+        self.broker.machine(self.ann, "box")
+
+    def strange(self, count):
+        """Connections from here that say nothing."""
+        opened = [socket.create_connection(("127.0.0.1", self.broker.port), DEADLINE) for _ in range(count)]
+        for each in opened:
+            self.addCleanup(each.close)
+        return opened
+
+    def known(self, source=None):
+        """A connection by which ann has proven who she is."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.broker.port, DEADLINE, source and (source, 0))
+        self.addCleanup(connection.close)
+        self.assertEqual(self.hello(connection), "hello\n")
+        return connection
+
+    def hello(self, connection):
+        connection.request("POST", "/api/exec", json.dumps({"command": "echo hello"}),
+                           {"Authorization": f"Bearer {self.ann}"})
+        return json.loads(connection.getresponse().read())["stdout"]
+
+    def is_refused(self):
+        """Whether the next one from here is let go of at once."""
+        try:
+            return self.broker.ask("GET", "/healthz").status != 200
+        except OSError:
+            return True
+
+    def test_connections_that_prove_nothing(self):
+        """So many of one address; who is known does not count, nor is stopped, nor is anybody elsewhere."""
+        self.begin()
+        known = [self.known() for _ in range(8)]
+        opened = self.strange(self.EACH - 1)
+        self.assertFalse(self.is_refused())
+        opened += self.strange(1)
+        until(self.is_refused, "end to what one may have")
+        until(lambda: "127.0.0.1 has 1024 connections" in self.broker.program.text(), "line about that")
+        self.assertEqual([self.hello(each) for each in known], ["hello\n"] * len(known))
+        self.known("127.0.0.2")
+        for each in opened[:2]:
+            each.close()
+        until(lambda: not self.is_refused(), "place for one more")
+        self.assertEqual(self.broker.program.text().count("have proven nothing"), 1)
+
+    def test_bridges_that_do_not_join(self):
+        """They count as well, and have some seconds for it."""
+        self.begin()
+        opened = self.strange(self.EACH - 4)
+        bridges = []
+        with self.assertRaises(Refused) as refused:
+            for _ in range(8):
+                bridges.append(Peer(self.broker))
+        self.assertEqual(refused.exception.status, 429)
+        self.assertGreater(len(bridges), 0)
+        end = time.monotonic() + DEADLINE
+        for each in bridges:
+            with self.assertRaises((Closed, ConnectionError)):
+                each.answer_pings(end)
+        for each in opened:
+            each.close()
+        self.broker.machine(self.ann, "another")
+
+    def test_no_descriptors_are_left(self):
+        """Who is in is served, who is not waits; that is said once, and costs nothing."""
+        limit = 64
+        self.begin(by=("sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh"))
+        known, pid = self.known(), self.broker.program.pid
+        with open(f"/proc/{pid}/limits") as file:
+            raised = not re.search(rf"Max open files +{limit} ", file.read())
+        if raised:  # by itself, where it may; then so may we
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
+        opened = self.strange(limit)
+        self.broker.program.await_line("no more connections are accepted for now: ")
+        self.assertEqual([self.hello(known) for _ in range(50)], ["hello\n"] * 50)
+        self.assertLess(self.share_of_a_processor(pid), 0.3)
+        self.assertEqual(self.hello(known), "hello\n")
+        for each in opened:
+            each.close()
+        self.known()
+        self.assertEqual(self.broker.program.text().count("no more connections"), 1)
+
+    def share_of_a_processor(self, pid):
+        """While nobody asks for anything."""
+        def used():
+            with open(f"/proc/{pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        before, began = used(), time.monotonic()
+        while time.monotonic() - began < 2:
+            time.sleep(0.1)
+        return (used() - before) / (time.monotonic() - began)

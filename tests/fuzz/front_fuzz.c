@@ -143,7 +143,7 @@ static void join(void)
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) == 0);
     agent.frames = (struct frame_reader){0};
     agent.mux = yamux_new(fdstream_new(loop, fd[1], fd[1]), YAMUX_CLIENT, &agent_events, NULL);
-    bridge_accept(&front.bridges, fdstream_new(loop, fd[0], fd[0]), NULL);
+    bridge_accept(&front.bridges, fdstream_new(loop, fd[0], fd[0]), NULL, NULL);
     await(&agent.joined);
     frame_reader_fini(&agent.frames);
 }
@@ -192,8 +192,11 @@ static void begin(void)
     front.activity = activity_new(front.store);
     front.downloads = downloads_open();
     front.install = (struct install){.url = URL, .downloads = front.downloads};
-    front.bridges = (struct bridges){
-        .loop = loop, .store = front.store, .registry = front.registry, .url = URL};
+    front.bridges = (struct bridges){.loop = loop,
+                                     .store = front.store,
+                                     .registry = front.registry,
+                                     .url = URL,
+                                     .strangers = &front.strangers};
     key_random(random, sizeof random);
     hex_encode(bobs_word + strlen("bob-"), random, sizeof random);
     token_new(other);

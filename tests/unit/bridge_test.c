@@ -157,7 +157,7 @@ static void come(struct rig *r, struct agent *a)
     *a = (struct agent){.last = MSG_COUNT};
     unix_pair(fd);
     a->mux = yamux_new(fdstream_new(r->loop, fd[1], fd[1]), YAMUX_CLIENT, &agent_events, a);
-    bridge_accept(&r->all, fdstream_new(r->loop, fd[0], fd[0]), NULL);
+    bridge_accept(&r->all, fdstream_new(r->loop, fd[0], fd[0]), NULL, NULL);
     TURN_UNTIL(r->loop, a->last == MSG_CHALLENGE);
     CHECK_STR(a->broker, url);
 }

@@ -80,8 +80,11 @@ void front_rig_init(struct front_rig *r)
     f->registry = registry_new();
     room_init(&f->room, r->loop);
     leases_init(&f->leases, r->loop);
-    f->bridges =
-        (struct bridges){.loop = r->loop, .store = f->store, .registry = f->registry, .url = url};
+    f->bridges = (struct bridges){.loop = r->loop,
+                                  .store = f->store,
+                                  .registry = f->registry,
+                                  .url = url,
+                                  .strangers = &f->strangers};
     CHECK_INT(target_parse_bind(&bind, text, &flaw), 0);
     CHECK_INT(front_listen(f, &bind), 0);
     r->port = listener_port(f->listener);
@@ -209,7 +212,7 @@ void front_agent_join(struct front_rig *r, struct front_agent *a, const struct f
     a->service.workload = &r->workload;
     unix_pair(fd);
     a->mux = yamux_new(fdstream_new(r->loop, fd[1], fd[1]), YAMUX_CLIENT, &agent_events, a);
-    bridge_accept(&r->front.bridges, fdstream_new(r->loop, fd[0], fd[0]), NULL);
+    bridge_accept(&r->front.bridges, fdstream_new(r->loop, fd[0], fd[0]), NULL, NULL);
     TURN_UNTIL(r->loop, a->joined);
 }
 

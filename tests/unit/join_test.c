@@ -66,7 +66,7 @@ static void on_request(void *arg, struct stream *x)
     }
     struct stream *carrier = websocket_accept(x, NULL);
     if (carrier)
-        bridge_accept(&r->all, websocket_stream_new(carrier, WS_SERVER), NULL);
+        bridge_accept(&r->all, websocket_stream_new(carrier, WS_SERVER), NULL, NULL);
 }
 
 static void on_conn_ended(void *arg, struct http_conn *c)

@@ -1,0 +1,16 @@
+/* peer.h: where a connection comes from, as what it may do is counted.
+ *
+ * An IPv4 address is itself, of an IPv6 address the network counts (its first 64 bits): who has one address
+ * of it has them all. "192.0.2.1", "2001:db8:0:1::", "::1". */
+#ifndef BROKER_PEER_H
+#define BROKER_PEER_H
+
+#include <stdbool.h>
+
+#define PEER_ROOM 32 /* with its NUL */
+
+/* Of "192.0.2.1:4711", "[2001:db8::1]:4711", and either without a port. False: it is none. */
+bool peer_parse(char peer[static PEER_ROOM], const char *text);
+bool peer_is_loopback(const char *peer);
+
+#endif
