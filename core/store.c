@@ -55,7 +55,14 @@ struct store_call *store_get(struct store *s, const char *key, store_fn *fn, voi
 struct store_call *store_put(struct store *s, const struct store_entry *entry, store_fn *fn,
                              void *arg)
 {
+    return store_put_within(s, entry, 0, fn, arg);
+}
+
+struct store_call *store_put_within(struct store *s, const struct store_entry *entry, uint32_t max,
+                                    store_fn *fn, void *arg)
+{
     struct store_call *call = call_new(STORE_PUT, entry->key, fn, arg);
+    call->max = max;
     call->revision = entry->revision;
     if (entry->len > STORE_VALUE_MAX) {
         call->error = EMSGSIZE;

@@ -7,8 +7,8 @@
  *   outlive the machine's power. Two keys never change together.
  * - Keys and values that are given are copied; those of an answer are good during the callback.
  *
- * Errors: ENOENT; EEXIST: the revision is another one (or the key is there, for revision 0); EINVAL: no
- * key; EMSGSIZE: the value is too long; ENOSPC, EIO and the like: it did not happen. */
+ * Errors: ENOENT; EEXIST: the revision is another one (or the key is there, for revision 0); EMLINK: there are
+ * as many as there may be; EINVAL: no key; EMSGSIZE: the value is too long; ENOSPC, EIO and the like: it did not happen. */
 #ifndef CORE_STORE_H
 #define CORE_STORE_H
 
@@ -54,6 +54,9 @@ struct store_call *store_get(struct store *s, const char *key, store_fn *fn, voi
 /* `entry->revision` is the one that is to be there still; 0: only where there is none. */
 struct store_call *store_put(struct store *s, const struct store_entry *entry, store_fn *fn,
                              void *arg);
+/* The same; a key that is not there only where its folder (the key up to its last '/') has fewer than `max`. */
+struct store_call *store_put_within(struct store *s, const struct store_entry *entry, uint32_t max,
+                                    store_fn *fn, void *arg);
 struct store_call *store_delete(struct store *s, const char *key, uint64_t revision, store_fn *fn,
                                 void *arg);
 /* The keys that begin with `prefix` ("": all), in the order of their bytes, behind `after` if that is
@@ -87,6 +90,7 @@ struct store_call {
     uint8_t *value; /* [len] */
     size_t len;
     uint64_t revision;
+    uint32_t max; /* of a put: in its folder; 0: as many as they are */
     store_fn *fn; /* NULL: nobody waits */
     void *arg;
     int error; /* what it is answered with, whatever the kind finds */

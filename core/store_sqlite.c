@@ -18,7 +18,17 @@
 
 #define APPLICATION_ID 0x62727468 /* "brth" */
 
-enum { SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_GET, SQL_PUT, SQL_DELETE, SQL_LIST, SQL_COUNT };
+enum {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_GET,
+    SQL_PUT,
+    SQL_DELETE,
+    SQL_LIST,
+    SQL_FULL,
+    SQL_COUNT
+};
 
 static const char *const statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -28,6 +38,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PUT] = "INSERT OR REPLACE INTO entry (key, value, revision) VALUES (?1, ?2, ?3)",
     [SQL_DELETE] = "DELETE FROM entry WHERE key = ?1",
     [SQL_LIST] = "SELECT key, value, revision FROM entry WHERE key > ?1 AND key >= ?2 ORDER BY key",
+    [SQL_FULL] = "SELECT 1 FROM entry WHERE key > ?1 AND key < ?2 LIMIT 1 OFFSET ?3",
 };
 
 /* Step n leads from user_version n to n + 1. Never changed once released, only added to. */
@@ -163,6 +174,21 @@ static int64_t present(struct sqlite_store *s, const char *key)
     return revision;
 }
 
+/* Whether a folder has so many: 0 or 1, or -errno. '0' is what comes behind '/'. */
+static int is_full(struct sqlite_store *s, const char *key, uint32_t max)
+{
+    sqlite3_stmt *st = s->statement[SQL_FULL];
+    const char *slash = strrchr(key, '/');
+    cleanup_free char *folder = xstrndup(key, slash ? (size_t)(slash - key) + 1 : 0);
+    cleanup_free char *behind = xstrdup(slash ? folder : "\x7f");
+    if (slash)
+        behind[slash - key] = '0';
+    sqlite3_bind_text(st, 1, folder, -1, SQLITE_STATIC);
+    sqlite3_bind_text(st, 2, behind, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(st, 3, (int64_t)max - 1);
+    return run(s, st);
+}
+
 static int change(struct sqlite_store *s, struct outcome *o)
 {
     const struct store_call *c = o->call;
@@ -173,6 +199,9 @@ static int change(struct sqlite_store *s, struct outcome *o)
         return ENOENT;
     if (c->revision != STORE_ANY && c->revision != (uint64_t)now)
         return EEXIST;
+    int full = c->max && !now ? is_full(s, c->key, c->max) : 0;
+    if (full)
+        return full > 0 ? EMLINK : -full;
     sqlite3_stmt *st = s->statement[c->verb == STORE_PUT ? SQL_PUT : SQL_DELETE];
     sqlite3_bind_text(st, 1, c->key, -1, SQLITE_STATIC);
     if (c->verb == STORE_PUT) {
@@ -227,7 +256,8 @@ static bool changes(const struct outcome *o)
 
 static bool is_of_the_disk(int error)
 {
-    return error && error != ENOENT && error != EEXIST && error != EINVAL && error != EMSGSIZE;
+    return error && error != ENOENT && error != EEXIST && error != EMLINK && error != EINVAL &&
+           error != EMSGSIZE;
 }
 
 static int save_last(struct sqlite_store *s)

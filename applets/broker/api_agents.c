@@ -178,6 +178,11 @@ static void on_enrolled(void *arg, int error, const struct device *device)
     case EADDRINUSE:
         call_error(c, API_CONFLICT, "This machine's key has joined for another user.");
         return;
+    case EMLINK:
+        call_error(c, API_CONFLICT,
+                   "This user has %u agents, as many as one may have: revoke one first.",
+                   DEVICES_EACH);
+        return;
     default: call_fault(c, "an enrolment", error); return;
     }
     note(c, ACTIVITY_ENROLL, device);

@@ -222,14 +222,17 @@ static void on_name(void *arg, const struct store_answer *a)
 static void take_the_name(struct device_call *c)
 {
     char key[KEY_ROOM], hex[2 * KEY_PUBLIC_LEN + 1];
+    struct store_entry entry = {.key = key};
     struct json_out *record = json_out_new();
     hex_encode(hex, c->device.key, sizeof c->device.key);
     json_put_str(record, json_out_root(record), "device", c->device.id);
     json_put_str(record, json_out_root(record), "key", hex);
     json_put_int(record, json_out_root(record), "created", c->device.created_s);
     agent_key(&c->device, key);
-    c->errand.asked =
-        record_put(c->errand.store, &(struct store_entry){.key = key}, record, on_name, c);
+    cleanup_free char *text = json_out_text(record, false, &entry.len);
+    entry.value = text;
+    json_out_free(record);
+    c->errand.asked = store_put_within(c->errand.store, &entry, DEVICES_EACH, on_name, c);
 }
 
 /* The key is somebody's: another user's, if that device answers to it. */

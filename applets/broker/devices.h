@@ -13,8 +13,9 @@
 #include "core/key.h"
 #include "core/store.h"
 
-#define DEVICE_NAME_MAX 64 /* as a user's name */
-#define CODE_LEN        9  /* XXXX-XXXX */
+#define DEVICE_NAME_MAX 64    /* as a user's name */
+#define DEVICES_EACH    1000u /* that one user has enrolled */
+#define CODE_LEN        9     /* XXXX-XXXX */
 #define CODE_S          600
 
 struct device {
@@ -27,7 +28,7 @@ struct device {
 
 /* Once, from the loop, unless it is cancelled: 0 and the device, or an errno: EINVAL: no such name can be;
  * EACCES: a code that stands for nobody: never given, used, or at its end; EEXIST: the user has another device
- * of that name; EADDRINUSE: the key is another user's device; ENOENT: no such device; else the store's. */
+ * of that name; EADDRINUSE: the key is another user's device; EMLINK: the user has DEVICES_EACH; ENOENT: no such device; else the store's. */
 struct device_call;
 typedef void device_fn(void *arg, int error, const struct device *device);
 void device_cancel(struct device_call *call);

@@ -203,6 +203,27 @@ TEST(devices_one_key_is_one_device)
     rig_fini(&r);
 }
 
+/* Who has as many may still enrol one of them anew, and stops nobody else. */
+TEST(devices_of_one_user_are_so_many)
+{
+    struct rig r;
+    char key[STORE_KEY_MAX];
+    rig_init(&r);
+    CHECK_INT(join(&r, &ann, "first", 0), 0);
+    for (unsigned i = 1; i < DEVICES_EACH; i++) {
+        snprintf(key, sizeof key, "agent/%s/n%u", ann.id, i);
+        store_put(r.store, &(struct store_entry){.key = key, .value = "{}", .len = 2}, NULL, NULL);
+    }
+    CHECK_INT(join(&r, &ann, "one-more", 1), EMLINK);
+    CHECK_INT(join(&r, &ann, "first", 0), 0);
+    CHECK_INT(join(&r, &ann, "first", 1), EEXIST);
+    CHECK_INT(join(&r, &bob, "one-more", 1), 0);
+    CHECK_INT(end(&r, &bob, "one-more"), 0);
+    CHECK_INT(end(&r, &ann, "first"), 0);
+    CHECK_INT(join(&r, &ann, "one-more", 1), 0);
+    rig_fini(&r);
+}
+
 TEST(devices_are_revoked)
 {
     struct rig r;

@@ -154,6 +154,37 @@ TEST(store_puts_only_where_the_revision_is_still_that)
     rig_fini(&r);
 }
 
+/* All are asked in one turn: what is counted is what those before have changed. */
+TEST(store_puts_so_many_in_a_folder)
+{
+    static const char *const keys[] = {"d/a", "d/b", "d/b", "d/c", "c/z", "d/e/x", "d/d"};
+    struct rig r;
+    rig_init(&r);
+    CHECK_INT(put(&r, "d0", 0, "v"), 0);
+    CHECK_INT(put(&r, "d.", 0, "v"), 0);
+    for (size_t i = 0; i < countof(keys); i++) {
+        const struct store_entry e = {
+            .key = keys[i], .revision = STORE_ANY, .value = "v", .len = 1};
+        store_put_within(r.s, &e, 3, on_answer, &r);
+    }
+    await(&r, countof(keys));
+    CHECK_INT(r.error, EMLINK);
+    CHECK_STR(list(&r, "", NULL), "c/z=v@7 d.=v@2 d/a=v@3 d/b=v@5 d/c=v@6 d/e/x=v@8 d0=v@1 ");
+    CHECK_INT(drop(&r, "d/b", STORE_ANY), 0);
+    const struct store_entry e = {.key = "d/d", .value = "v", .len = 1};
+    store_put_within(r.s, &e, 3, on_answer, &r);
+    await(&r, 1);
+    CHECK_INT(r.error, EMLINK); /* what is in a folder of a folder counts too */
+    store_put_within(r.s, &e, 4, on_answer, &r);
+    await(&r, 1);
+    CHECK_INT(r.error, 0);
+    const struct store_entry again = {.key = "d/d", .revision = STORE_ANY, .value = "w", .len = 1};
+    store_put_within(r.s, &again, 3, on_answer, &r);
+    await(&r, 1);
+    CHECK_INT(r.error, 0);
+    rig_fini(&r);
+}
+
 /* Also across its end: no revision comes again, not even that of what is gone. */
 TEST(store_remembers)
 {
