@@ -155,6 +155,7 @@ static const struct page pages[] = {
      "                       PEM: the certificate with those that lead to its CA; its key\n"
      "  --tls-self-signed    a key of its own, made once; prints the certificate's SHA-256\n"
      "  --insecure-http      listen beyond loopback without TLS all the same\n"
+     "  --behind-proxy       from loopback, the client is the last one of X-Forwarded-For\n"
      "  --oidc-issuer URL    also users whom this OpenID Connect issuer knows: by its JWTs\n"
      "  --oidc-audience A    such tokens must be for A\n"
      "  --jwks-file FILE     the issuer's keys, where they are not to be fetched\n"

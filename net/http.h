@@ -47,6 +47,8 @@ const char *http_target(const struct http_head *h);
 size_t http_field_count(const struct http_head *h, const char *name);
 /* The value of a field that must not be ambiguous; NULL when it is not there, or more than once. */
 const char *http_field(const struct http_head *h, const char *name);
+/* Of the last of several; NULL: none. */
+const char *http_field_last(const struct http_head *h, const char *name);
 /* Whether a list field (RFC 9110 §5.6.1), however often it comes, has this token. */
 bool http_field_lists(const struct http_head *h, const char *name, const char *token);
 

@@ -52,6 +52,12 @@ const char *http_field(const struct http_head *h, const char *name)
     return value_of(h, name, 1) ? NULL : value_of(h, name, 0);
 }
 
+const char *http_field_last(const struct http_head *h, const char *name)
+{
+    size_t n = http_field_count(h, name);
+    return n ? value_of(h, name, n - 1) : NULL;
+}
+
 static bool list_has(const char *list, const char *token)
 {
     size_t len = strlen(token);

@@ -165,6 +165,7 @@ static void set_up(struct front *f, const struct broker_options *o)
 {
     f->url = o->url.text;
     f->secure = o->url.tls;
+    f->behind_proxy = o->behind_proxy;
     f->registry = registry_new();
     room_init(&f->room, f->loop);
     leases_init(&f->leases, f->loop);

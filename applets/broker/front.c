@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "applets/broker/call.h"
 #include "applets/broker/device_list.h"
@@ -22,7 +23,9 @@ struct connection {
     struct front *front;
     struct connection *next, *prev;
     struct http_conn *http;
-    char peer[PEER_ROOM];
+    bool proxied;               /* each of its requests may be another client's */
+    char from[PEER_ROOM];       /* where it comes from */
+    char peer[PEER_ROOM];       /* who asks by it: the same, or whom the proxy names */
     struct tally_row *stranger; /* NULL: who asks by it has proven who they are */
 };
 
@@ -56,9 +59,27 @@ void front_proven(struct front *f, const struct stream *exchange)
     k->stranger = NULL;
 }
 
+/* False, and it was answered: it asks for one who has too many connections that have proven nothing. */
+static bool take_client(struct connection *k, struct stream *exchange)
+{
+    static const char too_many[] = "Too many connections from there have proven nothing.\n";
+    struct front *f = k->front;
+    if (!peer_forwarded(k->peer, http_request_head(exchange)))
+        memcpy(k->peer, k->from, sizeof k->peer);
+    tally_give(&f->strangers, k->stranger);
+    k->stranger = front_stranger(f, k->peer);
+    if (k->stranger)
+        return true;
+    http_answer(exchange, 429, "Content-Type: text/plain\r\nRetry-After: 10\r\n", too_many,
+                sizeof too_many - 1);
+    return false;
+}
+
 static void on_request(void *arg, struct stream *exchange)
 {
     struct connection *k = arg;
+    if (k->proxied && !take_client(k, exchange))
+        return;
     call_begin(k->front, exchange, k->peer);
 }
 
@@ -83,11 +104,13 @@ static void on_connection(void *arg, struct stream *s, const char *peer)
     struct front *f = arg;
     struct connection *k = xcalloc(1, sizeof *k);
     k->front = f;
-    if (!peer_parse(k->peer, peer))
-        snprintf(k->peer, sizeof k->peer, "%s", peer);
+    if (!peer_parse(k->from, peer))
+        snprintf(k->from, sizeof k->from, "%s", peer);
+    memcpy(k->peer, k->from, sizeof k->peer);
+    k->proxied = f->behind_proxy && peer_is_loopback(k->from);
     f->metrics.connections++;
-    k->stranger = front_stranger(f, k->peer);
-    if (!k->stranger) {
+    k->stranger = k->proxied ? NULL : front_stranger(f, k->peer);
+    if (!k->stranger && !k->proxied) {
         stream_reset(s);
         free(k);
         return;

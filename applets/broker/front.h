@@ -35,8 +35,9 @@ enum front_limit {
 
 struct front {
     struct loop *loop;
-    const char *url; /* by which users and agents know the broker: url.h's one form */
-    bool secure;     /* the URL is https: cookies go over TLS alone */
+    const char *url;   /* by which users and agents know the broker: url.h's one form */
+    bool secure;       /* the URL is https: cookies go over TLS alone */
+    bool behind_proxy; /* whoever connects from this machine asks for others, and says for whom */
     struct store *store;
     struct registry *registry;
     struct bridges bridges;

@@ -23,6 +23,7 @@ enum {
     OPT_KEY,
     OPT_SELF_SIGNED,
     OPT_INSECURE,
+    OPT_PROXY,
     OPT_LIMIT,
     OPT_ISSUER,
     OPT_AUDIENCE,
@@ -41,6 +42,7 @@ static const struct opt options[] = {
     {0, "tls-key", OPT_VALUE, OPT_KEY},
     {0, "tls-self-signed", OPT_FLAG, OPT_SELF_SIGNED},
     {0, "insecure-http", OPT_FLAG, OPT_INSECURE},
+    {0, "behind-proxy", OPT_FLAG, OPT_PROXY},
     {0, "limit", OPT_VALUE, OPT_LIMIT},
     {0, "oidc-issuer", OPT_VALUE, OPT_ISSUER},
     {0, "oidc-audience", OPT_VALUE, OPT_AUDIENCE},
@@ -150,6 +152,7 @@ static int take(struct broker_options *o, int id, const char *value)
     case OPT_KEY: o->tls_key = value; return 0;
     case OPT_SELF_SIGNED: o->tls_self_signed = true; return 0;
     case OPT_INSECURE: o->insecure_http = true; return 0;
+    case OPT_PROXY: o->behind_proxy = true; return 0;
     case OPT_LIMIT: return take_limits(o, value);
     case OPT_ISSUER: o->oidc.issuer = value; return 0;
     case OPT_AUDIENCE: o->oidc.audience = value; return 0;

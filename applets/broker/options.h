@@ -16,7 +16,7 @@ struct broker_options {
     const char *url_said; /* NULL: it follows from `listen` */
     char *state;          /* the directory, absolute */
     const char *tls_cert, *tls_key;
-    bool tls_self_signed, insecure_http, unconfined, help;
+    bool tls_self_signed, insecure_http, behind_proxy, unconfined, help;
     struct oidc_options oidc;              /* without an issuer: none */
     const char *user;                      /* whom root becomes */
     struct limit_rate limits[LIMIT_COUNT]; /* burst 0: none */

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PEER_TEXT_MAX (INET6_ADDRSTRLEN + sizeof "[]:65535")
+
 /* The address without its port; false: there is something else behind it, or it is too long. */
 static bool split(const char *text, char host[static INET6_ADDRSTRLEN])
 {
@@ -37,6 +39,23 @@ bool peer_parse(char peer[static PEER_ROOM], const char *text)
     if (!IN6_IS_ADDR_LOOPBACK(&v6))
         memset(v6.s6_addr + 8, 0, 8);
     return inet_ntop(AF_INET6, &v6, peer, PEER_ROOM) != NULL;
+}
+
+bool peer_forwarded(char peer[static PEER_ROOM], const struct http_head *head)
+{
+    char element[PEER_TEXT_MAX + 1];
+    const char *list = http_field_last(head, "X-Forwarded-For");
+    const char *comma = list ? strrchr(list, ',') : NULL;
+    const char *from = comma ? comma + 1 : list;
+    if (!from)
+        return false;
+    from += strspn(from, " \t");
+    size_t len = strcspn(from, " \t");
+    if (len > PEER_TEXT_MAX || from[len + strspn(from + len, " \t")] != '\0')
+        return false;
+    memcpy(element, from, len);
+    element[len] = '\0';
+    return peer_parse(peer, element);
 }
 
 bool peer_is_loopback(const char *peer)

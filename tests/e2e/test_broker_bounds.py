@@ -175,3 +175,81 @@ class Strangers(TestCase):
         while time.monotonic() - began < 2:
             time.sleep(0.1)
         return (used() - before) / (time.monotonic() - began)
+
+
+class BehindProxy(TestCase):
+    """What is limited by address, as a proxy on the same machine passes it on."""
+
+    BURST = 5
+
+    def begin(self, *args):
+        self.broker = Broker(self, "--limit", f"nobody=1:{self.BURST}", *args)
+
+    def connection(self, host="127.0.0.1"):
+        made = http.client.HTTPConnection(host, self.broker.port, DEADLINE)
+        self.addCleanup(made.close)
+        return made
+
+    def ask(self, connection, *forwarded):
+        """The status of a request by whom nobody knows, with these lines of X-Forwarded-For."""
+        connection.putrequest("GET", "/api/me")
+        for line in forwarded:
+            connection.putheader("X-Forwarded-For", line)
+        connection.endheaders()
+        response = connection.getresponse()
+        response.read()
+        return response.status
+
+    def status(self, *forwarded):
+        return self.ask(self.connection(), *forwarded)
+
+    def use_up(self, *forwarded):
+        self.assertEqual([self.status(*forwarded) for _ in range(self.BURST)], [401] * self.BURST)
+        self.assertEqual(self.status(*forwarded), 429)
+
+    def test_strangers_are_told_apart(self):
+        self.begin("--behind-proxy")
+        self.use_up("198.51.100.1")
+        self.assertEqual(self.status("198.51.100.2"), 401)
+        self.assertEqual(self.status("198.51.100.3, 198.51.100.1"), 429)
+        self.assertEqual(self.status("198.51.100.3", "198.51.100.1"), 429)
+        self.assertEqual(self.status("198.51.100.1, 198.51.100.3"), 401)
+        self.use_up("2001:db8:1:1::1")
+        self.assertEqual(self.status("2001:db8:1:1::2"), 429)
+        self.assertEqual(self.status("2001:db8:1:2::1"), 401)
+
+    def test_one_connection_is_for_many(self):
+        """As proxies keep theirs."""
+        self.begin("--behind-proxy")
+        connection = self.connection()
+        found = [self.ask(connection, f"198.51.100.{i % 2}") for i in range(self.BURST * 3)]
+        self.assertEqual(found, [401] * self.BURST * 2 + [429] * self.BURST)
+
+    def test_garbage_is_the_proxys_own(self):
+        self.begin("--behind-proxy")
+        self.use_up("198.51.100.1, nonsense")
+        self.assertEqual(self.status(), 429)
+        self.assertEqual(self.status(""), 429)
+        connection = self.connection()
+        self.assertEqual(self.ask(connection, "198.51.100.1"), 401)
+        self.assertEqual(self.ask(connection, "nonsense"), 429)
+
+    def test_nobody_else_is_believed(self):
+        """Without the option; with it, who is not on this machine."""
+        self.begin()
+        self.use_up("198.51.100.1")
+        self.assertEqual(self.status("198.51.100.2"), 429)
+        own = self.own_address()
+        self.broker.stop()
+        self.broker = Broker(self, "--limit", f"nobody=1:{self.BURST}", "--behind-proxy", "--insecure-http",
+                             "--listen", f"{own}:{self.broker.port}", port=self.broker.port)
+        elsewhere = self.connection(own)
+        found = [self.ask(elsewhere, f"198.51.100.{i}") for i in range(self.BURST + 1)]
+        self.assertEqual(found, [401] * self.BURST + [429])
+
+    def own_address(self):
+        """One of this machine's that is not loopback."""
+        words = system("hostname", "-I").split()
+        if not words or ":" in words[0]:
+            self.skipTest("this machine has no address")
+        return words[0]

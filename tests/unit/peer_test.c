@@ -1,6 +1,8 @@
 /* Addresses as they are counted. */
 #include "applets/broker/peer.h"
 
+#include <stdio.h>
+
 #include "tests/unit/test.h"
 
 static const char *parsed(const char *text)
@@ -48,4 +50,47 @@ TEST(peer_on_this_machine)
     CHECK(peer_is_loopback("127.0.0.1") && peer_is_loopback("127.9.9.9") &&
           peer_is_loopback("::1"));
     CHECK(!peer_is_loopback("128.0.0.1") && !peer_is_loopback("::") && !peer_is_loopback("unix"));
+}
+
+/* Of a request with these fields; "(kept)": what was there before stays. */
+static const char *forwarded(const char *fields)
+{
+    static char peer[PEER_ROOM];
+    char text[1000];
+    struct http_parser *p = http_parser_new(HTTP_REQUESTS);
+    int len = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
+    size_t used;
+    snprintf(peer, sizeof peer, "(kept)");
+    CHECK_INT(http_parse(p, (const uint8_t *)text, (size_t)len, &used), HTTP_GOT_HEAD);
+    bool found = peer_forwarded(peer, http_parser_head(p));
+    http_parser_free(p);
+    CHECK_INT(found, strcmp(peer, "(kept)") != 0);
+    return peer;
+}
+
+/* What a client has said itself comes before what the proxy adds, in its line or in one of its own. */
+TEST(peer_that_the_last_proxy_names)
+{
+    CHECK_STR(forwarded("X-Forwarded-For: 192.0.2.1\r\n"), "192.0.2.1");
+    CHECK_STR(forwarded("x-forwarded-for: 10.0.0.1, 192.0.2.1 \r\n"), "192.0.2.1");
+    CHECK_STR(forwarded("X-Forwarded-For: ,,,\t192.0.2.1:81\r\n"), "192.0.2.1");
+    CHECK_STR(forwarded("X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 192.0.2.1\r\n"),
+              "192.0.2.1");
+    CHECK_STR(forwarded("X-Forwarded-For: 10.0.0.1, 2001:db8::7\r\n"), "2001:db8::");
+    CHECK_STR(forwarded("X-Forwarded-For: [2001:db8:0:9::7]:1234\r\n"), "2001:db8:0:9::");
+}
+
+TEST(peer_that_no_proxy_names)
+{
+    CHECK_STR(forwarded(""), "(kept)");
+    CHECK_STR(forwarded("Forwarded: for=192.0.2.1\r\n"), "(kept)");
+    CHECK_STR(forwarded("X-Forwarded-For:\r\n"), "(kept)");
+    CHECK_STR(forwarded("X-Forwarded-For: 192.0.2.1,\r\n"), "(kept)");
+    CHECK_STR(forwarded("X-Forwarded-For: 192.0.2.1, unknown\r\n"), "(kept)");
+    CHECK_STR(forwarded("X-Forwarded-For: 192.0.2.1 192.0.2.2\r\n"), "(kept)");
+    CHECK_STR(forwarded("X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: -\r\n"), "(kept)");
+    CHECK_STR(
+        forwarded("X-Forwarded-For: 1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:"
+                  "1111:1111:1111:1111:1111:1111:1111:1111\r\n"),
+        "(kept)");
 }
