@@ -109,7 +109,7 @@ static void lost(struct call *c)
 static void on_watchdog(void *arg)
 {
     const struct run *r = ((struct call *)arg)->state;
-    if (r->wait.at)
+    if (r->wait.at && !r->events)
         fail(arg, &(struct agent_error){API_TIMEOUT, ACTIVITY_LOST,
                                         "The command has run, but other answers that you have not "
                                         "read leave its own no room."});

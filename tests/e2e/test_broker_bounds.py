@@ -9,10 +9,10 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bridge_peer import Peer
+from bridge_peer import Peer, message
 from broker import Broker
 from harness import *
-from websocket import Closed, Refused
+from websocket import Closed, Refused, WebSocket
 
 
 class Waiting:
@@ -76,6 +76,19 @@ class Memory(TestCase):
             status, body = each.reply()
             self.assertEqual(status, 200)
             self.assertEqual((body.count(b"x") >= size, b"event: exit\n" in body), (True, True))
+
+
+    def test_sockets_that_nobody_reads(self):
+        self.broker = Broker(self, "--limit", "none")
+        ann = self.broker.user("ann")
+        self.broker.machine(ann, "box")
+        request = message("ExecStream", command="head -c 16777216 /dev/zero")
+        sockets = [WebSocket(self.broker.port, "/api/exec?agent=box", {"Authorization": f"Bearer {ann}"}, 4096)
+                   for _ in range(self.CALLS)]
+        for each in sockets:
+            self.addCleanup(each.socket.close)
+            each.send(request)
+        self.assertLess(self.settled(), 64 << 20)
 
 
 class Strangers(TestCase):
