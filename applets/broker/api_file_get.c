@@ -21,7 +21,6 @@ struct get {
     enum part part;
     struct http_range range;
     int64_t left; /* bytes still to come */
-    bool answered;
 };
 
 static struct get *get_of(struct call *c)
@@ -49,6 +48,7 @@ static void pass(struct get *g)
     struct stream *to = g->transfer.call->exchange, *from = g->transfer.stream;
     const uint8_t *data;
     size_t len, room;
+    int64_t left = g->left;
     while (g->left > 0 && (room = stream_room(to)) > 0 && (data = stream_peek(from, &len))) {
         len = len < room ? len : room;
         len = (int64_t)len < g->left ? len : (size_t)g->left;
@@ -59,6 +59,8 @@ static void pass(struct get *g)
     }
     if (g->left == 0)
         done(g);
+    else
+        transfer_await(&g->transfer, stream_room(to) > 0, g->left < left);
 }
 
 static void on_client(void *arg, struct stream *s, enum stream_event event)
@@ -67,7 +69,7 @@ static void on_client(void *arg, struct stream *s, enum stream_event event)
     (void)s;
     if (event == STREAM_ERROR)
         call_end(g->transfer.call);
-    else if (event == STREAM_DRAINED && g->answered)
+    else if (event == STREAM_DRAINED && g->transfer.answered)
         pass(g);
 }
 
@@ -114,7 +116,7 @@ static void answer(struct get *g, int64_t size)
                   "Cache-Control: no-store\r\nAccept-Ranges: bytes\r\n%s%s",
                   name, range);
     int64_t len = part ? last - first + 1 : size;
-    g->answered = true;
+    g->transfer.answered = true;
     g->left = g->part == PART_NONE ? 0 : len;
     http_respond(c->exchange, part ? 206 : 200, fields, len);
     pass(g);
@@ -137,7 +139,7 @@ static void ask_for_the_end(struct get *g, int64_t size)
     if (s)
         ask(g, s);
     else
-        transfer_lost(&g->transfer, false);
+        transfer_lost(&g->transfer);
 }
 
 static void read_info(struct get *g)
@@ -162,13 +164,13 @@ static void on_place(void *arg, struct stream *s, enum stream_event event)
     (void)s;
     switch (event) {
     case STREAM_DATA:
-        if (g->answered)
+        if (g->transfer.answered)
             pass(g);
         else
             read_info(g);
         break;
     case STREAM_EOF:
-    case STREAM_ERROR: transfer_lost(&g->transfer, g->answered); break;
+    case STREAM_ERROR: transfer_lost(&g->transfer); break;
     case STREAM_OPEN:
     case STREAM_DRAINED: break;
     }
@@ -188,6 +190,7 @@ static void ask(struct get *g, struct stream *s)
         draft_int(&d, "length", last - g->range.first + 1);
     draft_send(&d, s);
     transfer_open(&g->transfer, s, on_place);
+    transfer_await(&g->transfer, true, true);
 }
 
 static void begin(struct call *c, const struct place *p, struct stream *s)

@@ -10,7 +10,9 @@
 
 struct put {
     struct transfer transfer;
-    bool framed; /* the client has not said how much there is */
+    uint64_t passed; /* bytes */
+    bool framed;     /* the client has not said how much there is */
+    bool ended;      /* it has sent all of it */
 };
 
 static void forget(struct call *c)
@@ -27,6 +29,7 @@ static void pass(struct put *p)
     struct stream *from = p->transfer.call->exchange, *to = p->transfer.stream;
     const uint8_t *data;
     size_t len;
+    uint64_t before = p->passed;
     while (stream_room(to) > 0 && (data = stream_peek(from, &len))) {
         len = len < PIECE ? len : PIECE;
         if (p->framed)
@@ -34,8 +37,21 @@ static void pass(struct put *p)
         else
             stream_write(to, data, len);
         stream_consume(from, len);
-        p->transfer.call->front->metrics.bytes[METRICS_UPLOAD] += len;
+        p->passed += len;
     }
+    p->transfer.call->front->metrics.bytes[METRICS_UPLOAD] += p->passed - before;
+    if (!p->ended)
+        transfer_await(&p->transfer, stream_room(to) == 0, p->passed > before);
+}
+
+static void end(struct put *p)
+{
+    if (p->ended)
+        return;
+    p->ended = true;
+    if (p->framed)
+        frame_write_data(p->transfer.stream, CHANNEL_STDIN, NULL, 0);
+    transfer_await_disk(&p->transfer, p->passed);
 }
 
 static void on_client(void *arg, struct stream *s, enum stream_event event)
@@ -44,10 +60,7 @@ static void on_client(void *arg, struct stream *s, enum stream_event event)
     (void)s;
     switch (event) {
     case STREAM_DATA: pass(p); break;
-    case STREAM_EOF:
-        if (p->framed)
-            frame_write_data(p->transfer.stream, CHANNEL_STDIN, NULL, 0);
-        break;
+    case STREAM_EOF: end(p); break;
     case STREAM_ERROR: call_end(p->transfer.call); break;
     case STREAM_OPEN:
     case STREAM_DRAINED: break;
@@ -59,12 +72,10 @@ static void on_client(void *arg, struct stream *s, enum stream_event event)
 static void read_answer(struct put *p)
 {
     struct message m;
-    struct call *c = p->transfer.call;
     if (!transfer_expect(&p->transfer, MSG_OK, &m))
         return;
     message_fini(&m);
-    deed_end(&p->transfer.deed, ACTIVITY_OK, ACTIVITY_NO_CODE);
-    call_empty(c, "");
+    transfer_done(&p->transfer);
 }
 
 static void on_place(void *arg, struct stream *s, enum stream_event event)
@@ -75,7 +86,7 @@ static void on_place(void *arg, struct stream *s, enum stream_event event)
     case STREAM_DATA: read_answer(p); break;
     case STREAM_DRAINED: pass(p); break;
     case STREAM_EOF:
-    case STREAM_ERROR: transfer_lost(&p->transfer, false); break;
+    case STREAM_ERROR: transfer_lost(&p->transfer); break;
     case STREAM_OPEN: break;
     }
 }
@@ -94,6 +105,8 @@ static void begin(struct call *c, const struct place *place, struct stream *s)
     transfer_open(&p->transfer, s, on_place);
     stream_own(c->exchange, on_client, p);
     (void)http_accept_body(c->exchange, UINT64_MAX);
+    if (stream_ended(c->exchange)) /* there is none, and that was told before */
+        end(p);
 }
 
 void api_file_put(struct call *c)

@@ -164,6 +164,7 @@ static void set_up_install(struct front *f, const struct broker_options *o)
 static void set_up(struct front *f, const struct broker_options *o)
 {
     f->url = o->url.text;
+    f->patience = &front_patience;
     f->secure = o->url.tls;
     f->behind_proxy = o->behind_proxy;
     f->registry = registry_new();

@@ -18,6 +18,11 @@
 
 static_assert(PEER_ROOM <= PEOPLE_ID_LEN + 1, "an address can be counted as an id is");
 
+/* Silence is that long where nothing is wrong but the way: what an agent takes of a file is known to the
+ * 128 KiB (half of yamux's first window), and a link that many share, or a modem's, may take most of a minute
+ * to carry so much. It is as long as a client may take nothing (http_server_limits). */
+const struct front_patience front_patience = {.silence_ms = 60000, .late_ms = 5000};
+
 /* One of a client's connections. */
 struct connection {
     struct front *front;

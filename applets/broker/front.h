@@ -33,8 +33,16 @@ enum front_limit {
     LIMIT_NONE = LIMIT_COUNT /* as often as they like */
 };
 
+/* How long an agent is waited for whose connection lives. */
+struct front_patience {
+    uint32_t silence_ms; /* that nothing comes, or is taken, on a stream where something should */
+    uint32_t late_ms;    /* beyond a command's time limit, which the agent keeps */
+};
+extern const struct front_patience front_patience;
+
 struct front {
     struct loop *loop;
+    const struct front_patience *patience;
     const char *url;   /* by which users and agents know the broker: url.h's one form */
     bool secure;       /* the URL is https: cookies go over TLS alone */
     bool behind_proxy; /* whoever connects from this machine asks for others, and says for whom */

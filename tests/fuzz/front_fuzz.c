@@ -183,6 +183,7 @@ static void begin(void)
     unlink(path);
     front.loop = loop;
     front.url = URL;
+    front.patience = &front_patience;
     front.store = store_sqlite_open(loop, path, &why);
     require(front.store != NULL);
     unlink(path); /* it is gone when we are */

@@ -72,6 +72,8 @@ void front_rig_init(struct front_rig *r)
     struct front *f = &r->front;
     f->loop = r->loop;
     f->url = url;
+    r->patience = front_patience;
+    f->patience = &r->patience;
     f->store = store_sqlite_open(r->loop, r->store, &why);
     if (!f->store)
         test_fail(__FILE__, __LINE__, "%s", why);
@@ -120,6 +122,50 @@ void front_rig_fini(struct front_rig *r)
     nftw(r->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     CHECK_INT(r->home ? setenv("HOME", r->home, 1) : unsetenv("HOME"), 0);
     free(r->home);
+}
+
+static struct front_rig *holding; /* there is one store at a time */
+
+static void hold(struct store *s, struct store_call *call)
+{
+    struct store_call **end = &holding->held;
+    (void)s;
+    while (*end)
+        end = &(*end)->next;
+    *end = call;
+}
+
+void front_store_hold(struct front_rig *r)
+{
+    static const struct store_ops held_ops = {.ask = hold};
+    holding = r;
+    r->store_ops = r->front.store->ops;
+    r->front.store->ops = &held_ops;
+}
+
+void front_store_go_on(struct front_rig *r)
+{
+    r->front.store->ops = r->store_ops;
+    while (r->held) {
+        struct store_call *call = r->held;
+        r->held = call->next;
+        call->next = NULL;
+        r->store_ops->ask(r->front.store, call);
+    }
+}
+
+static void on_passed(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+void front_pass_time(struct front_rig *r, uint32_t ms)
+{
+    struct loop_timer timer;
+    bool passed = false;
+    loop_timer_init(r->loop, &timer, on_passed, &passed);
+    loop_timer_set(&timer, ms);
+    TURN_UNTIL(r->loop, passed);
 }
 
 /* ---- agents ---- */

@@ -32,7 +32,8 @@ struct front_agent {
 struct front_rig {
     struct loop *loop;
     struct front front;
-    struct workload workload; /* of all agents */
+    struct front_patience patience; /* the front's; front_patience at first */
+    struct workload workload;       /* of all agents */
     struct front_user ann, bob;
     uint16_t port;
     char dir[32]; /* an empty directory of this test's own */
@@ -40,11 +41,20 @@ struct front_rig {
     char *home; /* what was $HOME; meanwhile it is `dir` */
     bool done;
     struct device device;
+    const struct store_ops *store_ops; /* while it holds back */
+    struct store_call *held;
 };
 
 void front_rig_init(struct front_rig *r);
 /* The agents are gone by then. Fails the test where a command still runs. */
 void front_rig_fini(struct front_rig *r);
+
+/* From now on the store keeps nothing and answers nothing, until it goes on in the same order. */
+void front_store_hold(struct front_rig *r);
+void front_store_go_on(struct front_rig *r);
+
+/* Turns the loop for so long. */
+void front_pass_time(struct front_rig *r, uint32_t ms);
 
 /* Joins an agent of that user's, and waits for it. */
 void front_agent_join(struct front_rig *r, struct front_agent *a, const struct front_user *owner,
