@@ -13,7 +13,6 @@
 
 #define TIMEOUT_MS     120000
 #define TIMEOUT_MS_MAX 86400000
-#define PATIENCE_MS    5000         /* beyond the time limit, which the agent keeps */
 #define PIECE_MAX      (256u << 10) /* bytes of a frame of output: what was read at once */
 #define PIECE_SURE     (64u << 10)  /* most are no longer, and nobody asks for their room */
 #define TOLD_MAX       (16u << 10)  /* bytes of it in one event */
@@ -26,6 +25,7 @@ struct run {
     struct stream *stream; /* to the agent; NULL: not yet, or it is over */
     struct draft draft;    /* to be sent; out NULL: it was */
     struct loop_timer watchdog;
+    bool held_up; /* by the client, since the watchdog has looked */
     struct frame_reader frames;
     struct room_wait wait; /* for what the next frame needs */
     bool waited;
@@ -36,8 +36,11 @@ struct run {
     bool events;
     struct sse *sse; /* NULL: not begun */
     struct exec_text text[countof(types)];
-    struct json_out *last;       /* how it ended: to be told when that is kept */
-    struct store_call *awaiting; /* that */
+    /* How it ended: to be told when that is kept. */
+    struct json_out *last;
+    enum api_error failed; /* where there is a `why`, heap */
+    char *why;
+    struct store_call *awaiting;
 };
 
 /* ---- its end ---- */
@@ -46,6 +49,7 @@ static void release(void *p)
 {
     struct run *r = p;
     frame_reader_fini(&r->frames);
+    free(r->why);
     free(r);
 }
 
@@ -53,6 +57,7 @@ static void release(void *p)
 static void end(struct call *c, enum activity_outcome outcome, int exit_code)
 {
     struct run *r = c->state;
+    loop_timer_del(&r->watchdog);
     deed_end(&r->deed, outcome, exit_code);
     if (r->stream)
         stream_reset(r->stream);
@@ -64,13 +69,11 @@ static void forget(struct call *c)
 {
     struct run *r = c->state;
     end(c, ACTIVITY_INTERRUPTED, ACTIVITY_NO_CODE);
-    loop_timer_del(&r->watchdog);
     if (r->draft.out)
         draft_free(&r->draft);
     if (r->last)
         json_out_free(r->last);
-    if (r->awaiting)
-        store_cancel(r->awaiting);
+    store_cancel(r->awaiting);
     sse_end(r->sse);
     loop_reap(c->front->loop, r, release);
 }
@@ -83,19 +86,52 @@ static void send_event(struct run *r, const char *type, struct json_out *out)
     sse_send(r->sse, type, text, len);
 }
 
+static void tell_failure(struct call *c)
+{
+    struct run *r = c->state;
+    if (!r->sse) {
+        call_error(c, r->failed, "%s", r->why);
+        return;
+    }
+    struct json_out *out = json_out_new();
+    json_put_str(out, json_out_root(out), "error", api_error_name(r->failed));
+    json_put_str(out, json_out_root(out), "message", r->why);
+    send_event(r, "error", out);
+    call_end(c);
+}
+
+static void tell_result(struct call *c)
+{
+    struct run *r = c->state;
+    struct json_out *out = r->last;
+    r->last = NULL;
+    if (!r->sse) {
+        call_json(c, "", out);
+        return;
+    }
+    send_event(r, "exit", out);
+    call_end(c);
+}
+
+static void on_kept(void *arg, const struct store_answer *answer)
+{
+    struct call *c = arg;
+    struct run *r = c->state;
+    (void)answer;
+    r->awaiting = NULL;
+    if (r->why)
+        tell_failure(c);
+    else
+        tell_result(c);
+}
+
 static void fail(struct call *c, const struct agent_error *e)
 {
     struct run *r = c->state;
     end(c, e->outcome, ACTIVITY_NO_CODE);
-    if (!r->sse) {
-        call_error(c, e->api, "%s", e->text);
-        return;
-    }
-    struct json_out *out = json_out_new();
-    json_put_str(out, json_out_root(out), "error", api_error_name(e->api));
-    json_put_str(out, json_out_root(out), "message", e->text);
-    send_event(r, "error", out);
-    call_end(c);
+    r->failed = e->api;
+    r->why = xstrdup(e->text);
+    r->awaiting = deed_await(&r->deed, on_kept, c);
 }
 
 static void lost(struct call *c)
@@ -106,16 +142,27 @@ static void lost(struct call *c)
     fail(c, &(struct agent_error){API_AGENT_DISCONNECTED, ACTIVITY_LOST, text});
 }
 
+static bool is_held_up(const struct run *r)
+{
+    return r->sse && !sse_room(r->sse);
+}
+
+/* What the agent has said may lie behind what the client does not take: then it has its time from there. */
 static void on_watchdog(void *arg)
 {
-    const struct run *r = ((struct call *)arg)->state;
-    if (r->wait.at && !r->events)
-        fail(arg, &(struct agent_error){API_TIMEOUT, ACTIVITY_LOST,
-                                        "The command has run, but other answers that you have not "
-                                        "read leave its own no room."});
-    else
-        fail(arg, &(struct agent_error){API_TIMEOUT, ACTIVITY_TIMEOUT,
-                                        "The agent has not ended the command within its time."});
+    struct call *c = arg;
+    struct run *r = c->state;
+    if (r->held_up) {
+        r->held_up = is_held_up(r);
+        loop_timer_set(&r->watchdog, c->front->patience->late_ms);
+    } else if (r->wait.at && !r->events) {
+        fail(c, &(struct agent_error){API_TIMEOUT, ACTIVITY_LOST,
+                                      "The command has run, but other answers that you have not "
+                                      "read leave its own no room."});
+    } else {
+        fail(c, &(struct agent_error){API_TIMEOUT, ACTIVITY_TIMEOUT,
+                                      "The agent has not ended the command within its time."});
+    }
 }
 
 /* Nothing more is streamed, and what a revoked token has begun is hung up on. A command that was asked for in
@@ -124,7 +171,7 @@ static void unproven(struct call *c, enum lease_end end)
 {
     struct run *r = c->state;
     cleanup_free char *text = xasprintf("The token %s.", lease_why(end));
-    if (!r->last && (r->events || end == LEASE_REVOKED))
+    if (!r->awaiting && (r->events || end == LEASE_REVOKED))
         fail(c, &(struct agent_error){API_UNAUTHORIZED, ACTIVITY_INTERRUPTED, text});
 }
 
@@ -136,22 +183,6 @@ static void wrong(struct call *c)
 
 /* ---- the agent's answer ---- */
 
-static void on_kept(void *arg, const struct store_answer *answer)
-{
-    struct call *c = arg;
-    struct run *r = c->state;
-    struct json_out *out = r->last;
-    (void)answer;
-    r->awaiting = NULL;
-    r->last = NULL;
-    if (!r->sse) {
-        call_json(c, "", out);
-        return;
-    }
-    send_event(r, "exit", out);
-    call_end(c);
-}
-
 static void finish(struct call *c, struct json_out *out, int64_t code)
 {
     struct run *r = c->state;
@@ -160,7 +191,6 @@ static void finish(struct call *c, struct json_out *out, int64_t code)
     json_put_int(out, root, "durationMs", (int64_t)(loop_now_ms(c->front->loop) - r->sent_ms));
     json_put_str(out, root, "agent", r->place.name);
     json_put_str(out, root, "hostname", r->place.hostname);
-    loop_timer_del(&r->watchdog);
     frame_reader_fini(&r->frames);
     end(c, code ? ACTIVITY_FAILED : ACTIVITY_OK, (int)code);
     r->last = out;
@@ -290,7 +320,7 @@ static void on_frame(struct call *c, const struct frame *f)
 
 static bool is_ready(const struct run *r)
 {
-    return r->stream && !r->wait.at && (!r->sse || sse_room(r->sse));
+    return r->stream && !r->wait.at && !is_held_up(r);
 }
 
 /* A whole answer, or a longer piece of one, has room before it is read; until then it holds its agent up. An
@@ -329,6 +359,7 @@ static void take_frames(struct call *c)
         if (status == FRAME_MORE)
             return;
     }
+    r->held_up |= is_held_up(r);
 }
 
 static void on_agent(void *arg, struct stream *s, enum stream_event event)
@@ -354,7 +385,7 @@ static void start(struct call *c, const struct place *p, struct stream *stream)
     draft_send(&r->draft, stream);
     r->draft.out = NULL;
     r->sent_ms = loop_now_ms(c->front->loop);
-    loop_timer_set(&r->watchdog, r->timeout_ms + PATIENCE_MS);
+    loop_timer_set(&r->watchdog, r->timeout_ms + c->front->patience->late_ms);
 }
 
 /* A text, or none; -1: something else, and the call was answered. */

@@ -3,8 +3,9 @@
  *
  * What the client asks for is read once, for the audit trail and because nothing but ExecStream may pass;
  * from then on its bytes go to the agent as they are, and the agent's come back, watched for how the
- * command ends. Who takes nothing holds the other up. The WebSocket's end is the loss of the client, and the
- * agent's stream is reset: that hangs up on the command. */
+ * command ends; the last of them once that is kept, so that a crash undoes no end that was seen. Who takes
+ * nothing holds the other up. The WebSocket's end is the loss of the client, and the agent's stream is reset:
+ * that hangs up on the command. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,7 +19,7 @@
 
 #define REQUEST_MAX (1u << 20)
 #define PATIENCE_MS 10000 /* for the request to come */
-#define SILENCE_MS  30000
+#define SILENCE_MS  30000 /* of websocket_watch() */
 
 struct session {
     struct deed deed;
@@ -28,8 +29,16 @@ struct session {
     struct frame_reader request; /* until there is one */
     struct frame asked;          /* what it has read; payload NULL: nothing yet */
     struct frame_watch answer;
-    struct loop_timer patience;
-    bool over; /* the command is */
+    struct loop_timer patience; /* with the client, then with the agent */
+    uint64_t limit_ms;          /* which the client has set the command; 0: none */
+    bool held_up;               /* by the client, since that was looked at */
+    bool inside;                /* the client has a part of a frame */
+    bool over;                  /* the command is */
+    /* What is told of its end, when that is kept. */
+    struct buf last; /* the agent's own bytes; or */
+    enum error_code failed;
+    char *why; /* heap */
+    struct store_call *awaiting;
 };
 
 /* ---- its end ---- */
@@ -39,31 +48,68 @@ static void release(void *p)
     struct session *s = p;
     frame_reader_fini(&s->request);
     frame_watch_fini(&s->answer);
+    buf_fini(&s->last);
+    free(s->why);
     free(s);
+}
+
+static void hang_up(struct session *s)
+{
+    loop_timer_del(&s->patience);
+    stream_reset(s->stream);
+    s->stream = NULL;
 }
 
 static void forget(struct call *c)
 {
     struct session *s = c->state;
     deed_end(&s->deed, ACTIVITY_INTERRUPTED, ACTIVITY_NO_CODE);
-    loop_timer_del(&s->patience);
-    if (s->stream)
-        stream_reset(s->stream);
+    hang_up(s);
+    store_cancel(s->awaiting);
     stream_close(s->client);
     loop_reap(c->front->loop, s, release);
+}
+
+static void tell(struct call *c)
+{
+    struct session *s = c->state;
+    if (s->last.len) {
+        stream_write(s->client, buf_front(&s->last), s->last.len);
+    } else if (!s->inside) {
+        message_send_error(s->client, s->failed, "%s", s->why);
+    } else {
+        stream_reset(s->client);
+        s->client = NULL;
+    }
+    call_end(c);
+}
+
+static void on_kept(void *arg, const struct store_answer *answer)
+{
+    struct call *c = arg;
+    struct session *s = c->state;
+    (void)answer;
+    s->awaiting = NULL;
+    tell(c);
+}
+
+static void finish(struct call *c)
+{
+    struct session *s = c->state;
+    hang_up(s);
+    if (s->deed.call)
+        s->awaiting = deed_await(&s->deed, on_kept, c);
+    else
+        tell(c);
 }
 
 /* In the place of the agent's answer, or of what is missing of it. */
 static void fail(struct call *c, enum error_code code, const char *text)
 {
     struct session *s = c->state;
-    if (frame_watch_is_between(&s->answer)) {
-        message_send_error(s->client, code, "%s", text);
-    } else {
-        stream_reset(s->client);
-        s->client = NULL;
-    }
-    call_end(c);
+    s->failed = code;
+    s->why = xstrdup(text);
+    finish(c);
 }
 
 static void lost(struct call *c)
@@ -76,13 +122,36 @@ static void lost(struct call *c)
 
 static void unproven(struct call *c, enum lease_end end)
 {
+    struct session *s = c->state;
     cleanup_free char *text = xasprintf("the token %s", lease_why(end));
+    if (s->awaiting)
+        return;
+    deed_end(&s->deed, ACTIVITY_INTERRUPTED, ACTIVITY_NO_CODE);
     fail(c, ERR_PERMISSION_DENIED, text);
+}
+
+/* What the agent has said may lie behind what the client does not take: then it has its time from there. */
+static void on_silence(struct call *c)
+{
+    struct session *s = c->state;
+    if (s->held_up) {
+        s->held_up = stream_room(s->client) == 0;
+        loop_timer_set(&s->patience, c->front->patience->late_ms);
+        return;
+    }
+    deed_end(&s->deed, ACTIVITY_TIMEOUT, ACTIVITY_NO_CODE);
+    fail(c, ERR_TIMEOUT,
+         s->limit_ms ? "the agent has not ended the command within its time"
+                     : "the agent has not begun the command");
 }
 
 static void on_patience(void *arg)
 {
-    fail(arg, ERR_TIMEOUT, "no request came");
+    struct session *s = ((struct call *)arg)->state;
+    if (s->stream)
+        on_silence(arg);
+    else
+        fail(arg, ERR_TIMEOUT, "no request came");
 }
 
 /* ---- both ways ---- */
@@ -105,6 +174,8 @@ static void on_message(void *arg, const struct message *m)
     struct session *s = arg;
     int64_t code = ACTIVITY_NO_CODE;
     s->over |= m->type == MSG_EXITED || m->type == MSG_ERROR;
+    if (m->type == MSG_STARTED && !s->limit_ms)
+        loop_timer_del(&s->patience);
     if (m->type == MSG_ERROR) {
         deed_end(&s->deed, agent_error_of(m).outcome, ACTIVITY_NO_CODE);
     } else if (m->type == MSG_EXITED) {
@@ -119,19 +190,24 @@ static void pass_output(struct call *c)
     struct session *s = c->state;
     const uint8_t *data;
     size_t len, room;
-    while (!s->over && (data = stream_peek(s->stream, &len)) && (room = stream_room(s->client))) {
+    while ((data = stream_peek(s->stream, &len)) && (room = stream_room(s->client))) {
         len = len < room ? len : room;
         if (frame_watch(&s->answer, data, len, on_message, s) < 0) {
             deed_end(&s->deed, ACTIVITY_FAILED, ACTIVITY_NO_CODE);
             fail(c, ERR_INTERNAL, "the agent's answer cannot be understood");
             return;
         }
+        c->front->metrics.bytes[METRICS_OUTPUT] += len;
+        if (s->over) {
+            buf_append(&s->last, data, len);
+            finish(c);
+            return;
+        }
         stream_write(s->client, data, len);
         stream_consume(s->stream, len);
-        c->front->metrics.bytes[METRICS_OUTPUT] += len;
+        s->inside = !frame_watch_is_between(&s->answer);
     }
-    if (s->over)
-        call_end(c);
+    s->held_up |= stream_room(s->client) == 0;
 }
 
 static void on_agent(void *arg, struct stream *stream, enum stream_event event)
@@ -160,6 +236,8 @@ static void start(struct call *c, const struct place *p, struct stream *stream)
     stream_own(stream, on_agent, c);
     frame_write(stream, s->asked.payload, s->asked.len);
     frame_reader_fini(&s->request);
+    loop_timer_set(&s->patience, s->limit_ms ? s->limit_ms + c->front->patience->late_ms
+                                             : c->front->patience->silence_ms);
     pass_input(c);
 }
 
@@ -176,10 +254,18 @@ static char *words(const struct json_value *body)
     return text;
 }
 
+static uint64_t limit_of(const struct message *m)
+{
+    uint64_t secs = 0;
+    (void)json_get_uint(m->body, "timeout_secs", &secs);
+    return (secs < UINT32_MAX ? secs : UINT32_MAX) * 1000;
+}
+
 static void begin(struct call *c, const struct message *m)
 {
     struct session *s = c->state;
     struct place p;
+    s->limit_ms = limit_of(m);
     cleanup_free char *what = words(m->body);
     if (place_find(c->front, &c->who, s->agent, &p) < 0) {
         lost(c);

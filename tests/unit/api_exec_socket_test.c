@@ -244,14 +244,26 @@ TEST(api_exec_socket_lets_nothing_else_pass)
 
 /* ---- an agent that does what it likes ---- */
 
-static void begin(struct scene *s)
+static void begin_within(struct scene *s, unsigned secs)
 {
+    cleanup_free char *text = xasprintf(
+        "{\"type\":\"ExecStream\",\"command\":\"id\",\"stdin\":true,\"timeout_secs\":%u}", secs);
     s->laptop.accept = take;
     stream_close(s->taken);
     s->taken = NULL;
-    ask(s, "{\"type\":\"ExecStream\",\"command\":\"id\",\"stdin\":true}");
+    ask(s, text);
     TURN_UNTIL(s->r.loop, s->taken);
     CHECK_STR(newest(s), "id runs -1");
+}
+
+static void begin(struct scene *s)
+{
+    begin_within(s, 0);
+}
+
+static void answer(struct scene *s, const char *message)
+{
+    frame_write(s->taken, message, strlen(message));
 }
 
 TEST(api_exec_socket_says_that_the_agent_is_lost)
@@ -339,7 +351,7 @@ static size_t fill(struct scene *s, struct stream *into, uint8_t channel)
     static const char piece[32768];
     size_t sent = 0;
     for (int still = 0; still < 50; still++) {
-        loop_turn(s->r.loop, 0);
+        loop_turn(s->r.loop, 1);
         while (stream_room(into)) {
             frame_write_data(into, channel, piece, sizeof piece);
             sent += sizeof piece;
@@ -366,5 +378,143 @@ TEST(api_exec_socket_holds_up_who_sends)
     s.taken = agent.s;
     agent.s = NULL;
     probe_fini(&agent);
+    scene_fini(&s);
+}
+
+/* ---- nobody hears of an end that a crash could undo ---- */
+
+TEST(api_exec_socket_tells_no_end_that_is_not_kept)
+{
+    static const struct {
+        const char *end; /* NULL: the agent is lost */
+        enum message_type told;
+    } rows[] = {
+        {"{\"type\":\"Exited\",\"exit_code\":0}", MSG_EXITED},
+        {"{\"type\":\"Error\",\"code\":\"Timeout\"}", MSG_ERROR},
+        {NULL, MSG_ERROR},
+    };
+    struct scene s;
+    scene_init(&s);
+    for (size_t i = 0; i < 2 * countof(rows); i++) {
+        const char *end = rows[i / 2].end;
+        size_t first = end && i % 2 ? 20 : 0; /* it comes in pieces, or not */
+        uint8_t bytes[64] = {0, 0, 0, end ? (uint8_t)strlen(end) : 0};
+        memcpy(bytes + 4, end ? end : "", bytes[3]);
+        begin(&s);
+        stream_write(s.taken, bytes, first);
+        TURN_UNTIL(s.r.loop, s.client.got.len == first);
+        front_store_hold(&s.r);
+        if (end)
+            stream_write(s.taken, bytes + first, 4 + bytes[3] - first);
+        else
+            stream_shutdown(s.taken);
+        TURN_UNTIL(s.r.loop, s.r.held);
+        front_pass_time(&s.r, 20);
+        CHECK_INT(s.client.got.len, first);
+        front_store_go_on(&s.r);
+        expect(&s, rows[i / 2].told);
+        TURN_UNTIL(s.r.loop, s.client.eofs);
+    }
+    scene_fini(&s);
+}
+
+TEST(api_exec_socket_leaves_while_its_end_is_being_kept)
+{
+    struct scene s;
+    scene_init(&s);
+    begin(&s);
+    front_store_hold(&s.r);
+    answer(&s, "{\"type\":\"Exited\",\"exit_code\":0}");
+    TURN_UNTIL(s.r.loop, s.r.held);
+    stream_reset(s.client.s);
+    s.client.s = NULL;
+    TURN_UNTIL(s.r.loop, !s.r.front.calls);
+    front_store_go_on(&s.r);
+    CHECK_STR(newest(&s), "id ok 0");
+    scene_fini(&s);
+}
+
+/* ---- an agent that lives, and says nothing ---- */
+
+static void expect_timeout(struct scene *s)
+{
+    struct probe agent = {0};
+    probe_own(&agent, s->taken);
+    s->taken = NULL;
+    expect_error(s, ERR_TIMEOUT);
+    TURN_UNTIL(s->r.loop, agent.errors == 1); /* it is to end what runs still */
+    probe_fini(&agent);
+    CHECK_STR(newest(s), "id timeout -1");
+}
+
+TEST(api_exec_socket_ends_what_the_agent_does_not_end)
+{
+    struct scene s;
+    scene_init(&s);
+    s.r.patience.late_ms = 500;
+    for (int started = 0; started < 2; started++) {
+        begin_within(&s, 1);
+        if (started)
+            answer(&s, "{\"type\":\"Started\",\"pid\":1}");
+        if (started)
+            expect(&s, MSG_STARTED);
+        expect_timeout(&s);
+    }
+    scene_fini(&s);
+}
+
+TEST(api_exec_socket_ends_what_the_agent_does_not_begin)
+{
+    struct scene s;
+    scene_init(&s);
+    s.r.patience.silence_ms = 1000;
+    begin(&s);
+    expect_timeout(&s);
+    begin(&s);
+    answer(&s, "{\"type\":\"Started\",\"pid\":1}");
+    front_pass_time(&s.r, 1500); /* which a command without a limit may take */
+    answer(&s, "{\"type\":\"Exited\",\"exit_code\":0}");
+    expect(&s, MSG_STARTED);
+    expect(&s, MSG_EXITED);
+    CHECK_STR(newest(&s), "id ok 0");
+    scene_fini(&s);
+}
+
+/* Begins a command, and has the client hold it up before its time is over, and for long after. */
+static void begin_held_up(struct scene *s)
+{
+    uint64_t began_us, limit_us = 500000;
+    do {
+        limit_us *= 2;
+        began_us = loop_clock_us();
+        begin_within(s, (unsigned)(limit_us / 1000000));
+        answer(s, "{\"type\":\"Started\",\"pid\":1}");
+        s->client.hold = true;
+        fill(s, s->taken, CHANNEL_STDOUT);
+    } while (loop_clock_us() - began_us > limit_us);
+    while (loop_clock_us() - began_us < 3 * limit_us)
+        fill(s, s->taken, CHANNEL_STDOUT);
+}
+
+/* The end may lie behind what the client has not taken: that is not the agent's lateness. */
+TEST(api_exec_socket_times_nobody_who_is_held_up)
+{
+    struct scene s;
+    scene_init(&s);
+    s.r.patience.late_ms = 500;
+    for (int ends = 0; ends < 2; ends++) {
+        begin_held_up(&s);
+        if (ends)
+            answer(&s, "{\"type\":\"Exited\",\"exit_code\":0}");
+        CHECK_STR(newest(&s), "id runs -1");
+        s.client.hold = false;
+        probe_drink(&s.client);
+        expect(&s, MSG_STARTED);
+        if (!ends)
+            expect_timeout(&s);
+        else
+            expect(&s, MSG_EXITED);
+    }
+    CHECK_STR(newest(&s), "id ok 0");
     scene_fini(&s);
 }

@@ -207,15 +207,19 @@ static void take(struct front_agent *a, struct stream *stream)
 }
 
 /* Sends that command; the agent has its stream, and does nothing. */
-static void begin(struct scene *s, const char *fields)
+static void begin_body(struct scene *s, const char *fields, const char *body)
 {
     front_asked_fini(&s->ask);
     s->laptop.accept = take;
     stream_close(s->taken);
     s->taken = NULL;
-    front_say(&s->r, &s->ask,
-              &(struct front_request){&s->r.ann, "POST /api/exec", fields, "{\"command\":\"id\"}"});
+    front_say(&s->r, &s->ask, &(struct front_request){&s->r.ann, "POST /api/exec", fields, body});
     TURN_UNTIL(s->r.loop, s->taken);
+}
+
+static void begin(struct scene *s, const char *fields)
+{
+    begin_body(s, fields, "{\"command\":\"id\"}");
     CHECK_STR(newest(s), "exec id runs");
 }
 
@@ -408,30 +412,146 @@ TEST(api_exec_of_a_client_that_is_gone_is_hung_up_on)
     scene_fini(&s);
 }
 
-/* Who does not read holds the command up, and no more than some memory. */
-TEST(api_exec_waits_for_who_reads)
+/* How much goes in until the client, who takes nothing, holds it up. */
+static size_t fill(struct scene *s)
 {
-    struct scene s;
     static const char piece[32768];
-    scene_init(&s);
-    begin(&s, EVENTS);
-    s.ask.client.hold = true;
-    put_message(&s, "{\"type\":\"Started\",\"pid\":1}");
     size_t sent = 0;
+    s->ask.client.hold = true;
     for (int still = 0; still < 50; still++) {
-        loop_turn(s.r.loop, 0);
-        while (stream_room(s.taken)) {
-            frame_write_data(s.taken, 1, piece, sizeof piece);
+        loop_turn(s->r.loop, 1);
+        while (stream_room(s->taken)) {
+            frame_write_data(s->taken, 1, piece, sizeof piece);
             sent += sizeof piece;
             still = 0;
             CHECK(sent < 64 << 20);
         }
     }
+    return sent;
+}
+
+/* Who does not read holds the command up, and no more than some memory. */
+TEST(api_exec_waits_for_who_reads)
+{
+    struct scene s;
+    scene_init(&s);
+    begin(&s, EVENTS);
+    put_message(&s, "{\"type\":\"Started\",\"pid\":1}");
+    size_t sent = fill(&s);
     s.ask.client.hold = false;
     probe_drink(&s.ask.client);
     put_message(&s, "{\"type\":\"Exited\",\"exit_code\":0,\"duration_ms\":1}");
     front_wait(&s.r, &s.ask);
     CHECK(strlen(s.ask.body) > sent);
     CHECK(strstr(s.ask.body, "event: exit\n") != NULL);
+    scene_fini(&s);
+}
+
+/* ---- an agent that lives, and says nothing ---- */
+
+TEST(api_exec_ends_what_the_agent_does_not_end)
+{
+    static const char body[] = "{\"command\":\"id\",\"timeoutMs\":1}";
+    struct scene s;
+    scene_init(&s);
+    s.r.patience.late_ms = 50;
+    for (int events = 0; events < 2; events++) {
+        struct probe agent = {0};
+        begin_body(&s, events ? EVENTS : "", body);
+        probe_own(&agent, s.taken);
+        s.taken = NULL;
+        front_wait(&s.r, &s.ask);
+        CHECK_INT(s.ask.status, 504);
+        CHECK_STR(answered(&s, "error"), "timeout");
+        TURN_UNTIL(s.r.loop, agent.errors == 1); /* it is to end what runs still */
+        CHECK_STR(newest(&s), "exec id timeout");
+        probe_fini(&agent);
+    }
+    s.r.patience.late_ms = 1500;
+    begin_body(&s, EVENTS, body);
+    put_message(&s, "{\"type\":\"Started\",\"pid\":1}");
+    front_wait(&s.r, &s.ask);
+    CHECK_INT(s.ask.status, 200);
+    CHECK(strstr(s.ask.body, "event: error\ndata: {\"error\":\"timeout\",") != NULL);
+    CHECK_STR(newest(&s), "exec id timeout");
+    scene_fini(&s);
+}
+
+/* Begins a command, and has the client hold it up before its time is over, and for long after. */
+static void begin_held_up(struct scene *s)
+{
+    uint64_t began_us, limit_us = 500000;
+    do {
+        limit_us *= 2;
+        began_us = loop_clock_us();
+        cleanup_free char *body =
+            xasprintf("{\"command\":\"id\",\"timeoutMs\":%u}", (unsigned)(limit_us / 1000));
+        begin_body(s, EVENTS, body);
+        put_message(s, "{\"type\":\"Started\",\"pid\":1}");
+        fill(s);
+    } while (loop_clock_us() - began_us > limit_us);
+    while (loop_clock_us() - began_us < 3 * limit_us)
+        fill(s);
+}
+
+/* The end may lie behind what the client has not taken: that is not the agent's lateness. */
+TEST(api_exec_times_nobody_who_is_held_up)
+{
+    struct scene s;
+    scene_init(&s);
+    s.r.patience.late_ms = 500;
+    for (int ends = 0; ends < 2; ends++) {
+        begin_held_up(&s);
+        if (ends)
+            put_message(&s, "{\"type\":\"Exited\",\"exit_code\":0}");
+        CHECK_STR(newest(&s), "exec id runs");
+        s.ask.client.hold = false;
+        probe_drink(&s.ask.client);
+        front_wait(&s.r, &s.ask);
+        CHECK(strstr(s.ask.body, ends ? "event: exit\n" : "event: error\n") != NULL);
+        CHECK_STR(newest(&s), ends ? "exec id ok" : "exec id timeout");
+    }
+    scene_fini(&s);
+}
+
+/* ---- nobody hears of an end that a crash could undo ---- */
+
+TEST(api_exec_tells_no_end_that_is_not_kept)
+{
+    static const struct {
+        const char *fields, *end; /* NULL: the agent is lost */
+        int status;
+    } rows[] = {
+        {"", "{\"type\":\"ExecResult\",\"exit_code\":0,\"stdout\":\"\",\"stderr\":\"\"}", 200},
+        {"", "{\"type\":\"Error\",\"code\":\"NotFound\"}", 404},
+        {"", NULL, 502},
+        {EVENTS, "{\"type\":\"Error\",\"code\":\"NotFound\"}", 404},
+        {EVENTS, "{\"type\":\"Exited\",\"exit_code\":0}", 200},
+        {EVENTS, "{\"type\":\"Error\",\"code\":\"Timeout\"}", 200},
+        {EVENTS, NULL, 200},
+    };
+    struct scene s;
+    scene_init(&s);
+    for (size_t i = 0; i < countof(rows); i++) {
+        begin(&s, rows[i].fields);
+        bool started = *rows[i].fields && rows[i].status == 200;
+        if (started) {
+            put_message(&s, "{\"type\":\"Started\",\"pid\":1}");
+            TURN_UNTIL(s.r.loop, s.ask.client.got.len);
+        }
+        size_t heard = s.ask.client.got.len;
+        front_store_hold(&s.r);
+        if (rows[i].end)
+            put_message(&s, rows[i].end);
+        else
+            stream_shutdown(s.taken);
+        TURN_UNTIL(s.r.loop, s.r.held);
+        front_pass_time(&s.r, 20);
+        CHECK_INT(s.ask.client.got.len, heard);
+        front_store_go_on(&s.r);
+        front_wait(&s.r, &s.ask);
+        CHECK_INT(s.ask.status, rows[i].status);
+        CHECK(strlen(s.ask.body) > 0);
+    }
     scene_fini(&s);
 }
