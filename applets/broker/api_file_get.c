@@ -119,6 +119,7 @@ static void answer(struct get *g, int64_t size)
     g->transfer.answered = true;
     g->left = g->part == PART_NONE ? 0 : len;
     http_respond(c->exchange, part ? 206 : 200, fields, len);
+    transfer_await(&g->transfer, true, true);
     pass(g);
 }
 

@@ -113,6 +113,18 @@ static size_t fill(struct scene *s, struct stream *into)
     return sent;
 }
 
+/* Of what lies at the agent, so much. */
+static void swallow(struct scene *s, size_t bytes)
+{
+    size_t len;
+    while (bytes && stream_peek(s->agent.s, &len)) {
+        len = len < bytes ? len : bytes;
+        stream_consume(s->agent.s, len);
+        bytes -= len;
+    }
+    CHECK_INT(bytes, 0);
+}
+
 /* ---- reading ---- */
 
 TEST(transfer_ends_where_nothing_is_said_of_the_file)
@@ -149,14 +161,15 @@ TEST(transfer_ends_in_the_middle_of_a_file)
 TEST(transfer_goes_on_while_bytes_come)
 {
     struct scene s;
-    scene_init(&s, 2000);
+    scene_init(&s, 3000);
     download(&s, "GET", "");
-    send_info(&s, 6);
-    for (int i = 0; i < 6; i++) {
-        front_pass_time(&s.r, 500);
+    front_pass_time(&s.r, 2500);
+    send_info(&s, 3);
+    for (int i = 0; i < 3; i++) {
+        front_pass_time(&s.r, 1500);
         stream_write(s.agent.s, "x", 1);
     }
-    TURN_UNTIL(s.r.loop, said(&s, "\r\n\r\nxxxxxx"));
+    TURN_UNTIL(s.r.loop, said(&s, "\r\n\r\nxxx"));
     CHECK_STR(outcome(&s), "ok");
     scene_fini(&s);
 }
@@ -220,6 +233,26 @@ TEST(transfer_times_no_agent_that_waits_for_the_client)
     CHECK_STR(outcome(&s), "runs");
     stream_write(s.client.s, "hello", 5);
     expect_timeout(&s);
+    scene_fini(&s);
+}
+
+/* What it takes of what is queued for it is told by no event, once the client has sent all. */
+TEST(transfer_goes_on_while_bytes_are_taken)
+{
+    static char zeros[500 << 10]; /* a window, and most of a queue */
+    struct scene s;
+    scene_init(&s, 2000);
+    upload(&s, "Content-Length: 512000\r\n\r\n");
+    s.agent.hold = true;
+    stream_write(s.client.s, zeros, sizeof zeros);
+    for (int i = 0; i < 2; i++) {
+        front_pass_time(&s.r, 1500);
+        swallow(&s, 130 << 10);
+    }
+    front_pass_time(&s.r, 1500);
+    CHECK_STR(outcome(&s), "runs");
+    message_send(s.agent.s, MSG_OK);
+    TURN_UNTIL(s.r.loop, said(&s, "HTTP/1.1 204"));
     scene_fini(&s);
 }
 
