@@ -123,6 +123,14 @@ static void tell(struct client *c, const char *text)
 
 #define SHOWN(c, text) TURN_UNTIL((c)->rig->loop, has(&(c)->shown, text))
 #define TOLD(c, text)  TURN_UNTIL((c)->rig->loop, has(&(c)->told, text))
+#define ENDED(c)       TURN_UNTIL((c)->rig->loop, (c)->ends)
+
+/* As a page that is closed, or loaded again. */
+static void leave(struct client *c)
+{
+    websocket_close(c->w, WS_GOING_AWAY, "");
+    ENDED(c);
+}
 
 struct rig {
     struct front_rig front;
@@ -143,6 +151,14 @@ static void rig_fini(struct rig *r)
     front_rig_fini(&r->front);
 }
 
+/* Ann's agent, and a client of hers that has a terminal on it. */
+static void begin_with(struct rig *r, struct client *c)
+{
+    rig_init(r);
+    come(&r->front, c, &r->front.ann, "");
+    TOLD(c, "session");
+}
+
 /* ---- */
 
 TEST(terminal_types_shows_and_ends)
@@ -161,7 +177,7 @@ TEST(terminal_types_shows_and_ends)
     CHECK_INT(terminal_count(&r.front.front, &r.front.ann.who), 1);
     say(&c, "exit 7\n");
     TOLD(&c, "{\"exit\":7}");
-    TURN_UNTIL(r.front.loop, c.ends);
+    ENDED(&c);
     CHECK_INT(c.code, WS_NORMAL);
     CHECK_INT(terminal_count(&r.front.front, &r.front.ann.who), 0);
     go(&c);
@@ -199,12 +215,10 @@ TEST(terminal_is_its_owners_alone)
 {
     struct rig r;
     struct client c, other;
-    rig_init(&r);
-    come(&r.front, &c, &r.front.ann, "");
-    TOLD(&c, "session");
+    begin_with(&r, &c);
     come_back(&r.front, &other, &r.front.bob, c.session);
     TOLD(&other, "{\"error\":\"not_found\"");
-    TURN_UNTIL(r.front.loop, other.ends);
+    ENDED(&other);
     CHECK_INT(other.code, WS_INTERNAL);
     CHECK_INT(other.texts, 1);
     go(&other);
@@ -221,15 +235,12 @@ TEST(terminal_outlives_its_client)
 {
     struct rig r;
     struct client c, again;
-    rig_init(&r);
-    come(&r.front, &c, &r.front.ann, "");
-    TOLD(&c, "session");
+    begin_with(&r, &c);
     say(&c, "N=5; echo first=$N\n");
     SHOWN(&c, "first=5");
     say(&c, "read X; echo last=$X\n");
     SHOWN(&c, "read X");
-    websocket_close(c.w, WS_GOING_AWAY, "");
-    TURN_UNTIL(r.front.loop, c.ends);
+    leave(&c);
     come_back(&r.front, &again, &r.front.ann, c.session);
     SHOWN(&again, "first=5");
     CHECK_STR(again.session, c.session);
@@ -246,14 +257,12 @@ TEST(terminal_is_taken_over)
 {
     struct rig r;
     struct client c, next;
-    rig_init(&r);
-    come(&r.front, &c, &r.front.ann, "");
-    TOLD(&c, "session");
+    begin_with(&r, &c);
     say(&c, "echo mine=$((40+2))\n");
     SHOWN(&c, "mine=42");
     cleanup_free char *query = xasprintf("?session=%s&rows=11&cols=22", c.session);
     come(&r.front, &next, &r.front.ann, query);
-    TURN_UNTIL(r.front.loop, c.ends);
+    ENDED(&c);
     CHECK_INT(c.code, VIEWER_TAKEN_OVER);
     SHOWN(&next, "mine=42");
     say(&next, "stty size\n");
@@ -268,20 +277,17 @@ TEST(terminal_that_ended_unseen_says_so)
 {
     struct rig r;
     struct client c, again;
-    rig_init(&r);
-    come(&r.front, &c, &r.front.ann, "");
-    TOLD(&c, "session");
+    begin_with(&r, &c);
     say(&c, "echo go; while [ ! -e now ]; do sleep 0.01; done; echo bye=$((3*3)); exit 3\n");
     SHOWN(&c, "go\r\n");
-    websocket_close(c.w, WS_GOING_AWAY, "");
-    TURN_UNTIL(r.front.loop, c.ends);
+    leave(&c);
     cleanup_free char *path = xasprintf("%s/now", r.front.dir);
     fclose(fopen(path, "w"));
     TURN_UNTIL(r.front.loop, !r.agent.service.requests);
     come_back(&r.front, &again, &r.front.ann, c.session);
     TOLD(&again, "{\"exit\":3}");
     CHECK(has(&again.shown, "bye=9"));
-    TURN_UNTIL(r.front.loop, again.ends);
+    ENDED(&again);
     CHECK(!r.front.front.terminals);
     go(&c);
     go(&again);
@@ -297,15 +303,14 @@ TEST(terminal_ends_with_its_agent)
     come(&r.front, &left, &r.front.ann, "");
     TOLD(&c, "session");
     TOLD(&left, "session");
-    websocket_close(left.w, WS_GOING_AWAY, "");
-    TURN_UNTIL(r.front.loop, left.ends);
+    leave(&left);
     front_agent_leave(&r.agent);
     TOLD(&c, "{\"error\":\"agent_disconnected\"");
-    TURN_UNTIL(r.front.loop, c.ends);
+    ENDED(&c);
     CHECK_INT(c.code, WS_INTERNAL);
     come_back(&r.front, &again, &r.front.ann, left.session);
     TOLD(&again, "{\"error\":\"agent_disconnected\"");
-    TURN_UNTIL(r.front.loop, again.ends);
+    ENDED(&again);
     CHECK(!r.front.front.terminals);
     go(&c);
     go(&left);
@@ -317,9 +322,7 @@ TEST(terminal_ends_where_its_client_is_done)
 {
     struct rig r;
     struct client c;
-    rig_init(&r);
-    come(&r.front, &c, &r.front.ann, "");
-    TOLD(&c, "session");
+    begin_with(&r, &c);
     websocket_close(c.w, (enum ws_code)VIEWER_DONE, "");
     TURN_UNTIL(r.front.loop, c.ends && !r.front.front.terminals);
     TURN_UNTIL(r.front.loop, !r.agent.service.requests);
@@ -362,7 +365,7 @@ TEST(terminal_client_says_what_it_should_not)
             continue;
         }
         TOLD(&c, "{\"error\":\"invalid_request\"");
-        TURN_UNTIL(r.front.loop, c.ends);
+        ENDED(&c);
         CHECK_INT(c.code, WS_POLICY);
         char session[TERMINAL_ID_LEN + 1];
         memcpy(session, c.session, sizeof session);
@@ -388,9 +391,7 @@ TEST(terminal_waits_for_its_client)
 {
     struct rig r;
     struct client c;
-    rig_init(&r);
-    come(&r.front, &c, &r.front.ann, "");
-    TOLD(&c, "session");
+    begin_with(&r, &c);
     say(&c,
         "stty -echo -opost; yes 0123456789abcde | head -c 8000000; touch over; echo n$((1+1))d\n");
     SHOWN(&c, "0123456789abcde\n0123456789abcde");
@@ -418,9 +419,7 @@ TEST(terminal_holds_typing_up)
     struct rig r;
     struct client c;
     size_t typed = 0;
-    rig_init(&r);
-    come(&r.front, &c, &r.front.ann, "");
-    TOLD(&c, "session");
+    begin_with(&r, &c);
     say(&c, "stty raw -echo; echo re''ady; while [ ! -s now ]; do sleep 0.01; done; "
             "head -c $(cat now) | cksum; stty sane\n");
     SHOWN(&c, "ready");
