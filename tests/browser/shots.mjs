@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import * as browser from "./browser.mjs";
 import { Mock, agent } from "./mock.mjs";
+import { openTerminal, screenHas, state } from "./rig.mjs";
 
 const dir = process.argv[2];
 mkdirSync(dir, { recursive: true });
@@ -33,13 +34,17 @@ async function shoot(look, name, page) {
   await page.screenshot({ path: join(dir, `${name}-${look}.png`), fullPage: !name.startsWith("full") });
 }
 
+async function press(page, what, then) {
+  await page.click(what);
+  await page.waitForSelector(then);
+}
+
 const states = {
   async signin(mock, page) {
     mock.signedIn = false;
     await page.goto(mock.url);
     await page.fill("#token", "berth_wrong");
-    await page.click("#sign-in button");
-    await page.waitForSelector("#sign-in-error:not(:empty)");
+    await press(page, "#sign-in button", "#sign-in-error:not(:empty)");
   },
   async empty(mock, page) {
     mock.agents = [];
@@ -54,8 +59,7 @@ const states = {
   },
   async join(mock, page) {
     await states.home(mock, page);
-    await page.click("#add");
-    await page.waitForSelector("#join-code:not(:empty)");
+    await press(page, "#add", "#join-code:not(:empty)");
   },
   async joined(mock, page) {
     await states.join(mock, page);
@@ -65,20 +69,17 @@ const states = {
   async expired(mock, page) {
     mock.codeSeconds = 0;
     await states.home(mock, page);
-    await page.click("#add");
-    await page.waitForSelector("#join-new:not([hidden])");
+    await press(page, "#add", "#join-new:not([hidden])");
   },
   async revoke(mock, page) {
     await states.home(mock, page);
-    await page.click("button[aria-label='Revoke studio']");
-    await page.waitForSelector("#revoke[open]");
+    await press(page, "button[aria-label='Revoke studio']", "#revoke[open]");
   },
   async terminal(mock, page) {
     await states.home(mock, page);
-    await page.click("button[aria-label='Terminal on studio']");
-    await page.waitForSelector("[data-state=connected]");
+    await openTerminal(page, "studio");
     await page.keyboard.type("colours\runame\rsize\r");
-    await page.waitForFunction(() => document.querySelector(".xterm-rows")?.textContent.includes("GNU/Linux"));
+    await screenHas(page, "GNU/Linux");
   },
   async full(mock, page) {
     await states.terminal(mock, page);
@@ -87,13 +88,13 @@ const states = {
   async lost(mock, page) {
     await states.terminal(mock, page);
     await mock.down();
-    await page.waitForSelector("[data-state=lost]");
+    await state(page, "lost");
     await page.waitForSelector("#activity-state:not(.on)");
   },
   async ended(mock, page) {
     await states.terminal(mock, page);
     await page.keyboard.type("exit 3\r");
-    await page.waitForSelector("[data-state=ended]");
+    await state(page, "ended");
   },
 };
 
