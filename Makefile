@@ -229,9 +229,9 @@ bench:
 
 build/bench-load: tests/bench/load.c
 build/bench-http: tests/bench/http_load.c
-build/bench-load build/bench-http:
+build/bench-load build/bench-http: tests/bench/measure.h
 	$(say) CC $@
-	$(Q)gcc -O2 -g -D_GNU_SOURCE $(warnings) -pthread -o $@ $<
+	$(Q)gcc -O2 -g -D_GNU_SOURCE -I. $(warnings) -pthread -o $@ $(filter %.c,$^)
 
 # Joined agents by the thousand.
 build/bench-agents: $(call objects,$(host),$(testable)) build/obj/$(host)/tests/bench/agents.o

@@ -14,8 +14,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tests/bench/measure.h"
 
 #define CONNECTIONS_MAX 256
 #define SAMPLES_MAX     200000
@@ -32,19 +33,6 @@ struct worker {
     uint32_t *took; /* [SAMPLES_MAX] */
     size_t n;
 };
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static int dial(void)
 {
@@ -96,16 +84,10 @@ static void *work(void *arg)
     while (now_ns() < until_ns && w->n < SAMPLES_MAX) {
         uint64_t t = now_ns();
         ask(fd);
-        w->took[w->n++] = (uint32_t)((now_ns() - t) / 1000);
+        w->took[w->n++] = us_since(t);
     }
     close(fd);
     return NULL;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
 }
 
 static void print(const struct worker *workers, int count, double secs)
@@ -119,7 +101,7 @@ static void print(const struct worker *workers, int count, double secs)
     for (int i = 0; i < count; at += workers[i++].n)
         memcpy(all + at, workers[i].took, workers[i].n * sizeof *all);
     qsort(all, n, sizeof *all, by_value);
-    printf("%.0f %u %u\n", (double)n / secs, all[n / 2], all[n - 1 - n / 100]);
+    printf("%.0f %u %u\n", (double)n / secs, quantile(all, n, 50), quantile(all, n, 99));
     free(all);
 }
 

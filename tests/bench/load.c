@@ -29,8 +29,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "tests/bench/measure.h"
 
 #define CHUNK        ((size_t)256 * 1024)
 #define MESSAGE      64
@@ -45,19 +46,6 @@
 #define ECHOES       16
 #define ECHO_SECONDS 5
 #define START_UP_NS  ((uint64_t)1000000000)
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static struct sockaddr_in address(const char *host, int port)
 {
@@ -222,22 +210,6 @@ static void round_trip(int fd, char *message, size_t len)
             die("read");
         got += (size_t)n;
     }
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static uint32_t quantile(const uint32_t *sorted, size_t n, size_t percent)
-{
-    return n ? sorted[n - 1 - n * (100 - percent) / 100] : 0;
-}
-
-static uint32_t us_since(uint64_t t)
-{
-    return (uint32_t)((now_ns() - t) / 1000);
 }
 
 /* `count` round trips, or as many as fit into `secs`. */
