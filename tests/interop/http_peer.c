@@ -21,6 +21,7 @@
 #include "net/tls.h"
 #include "net/websocket.h"
 #include "net/websocket_handshake.h"
+#include "tests/interop/pattern.h"
 
 #define BODY_MAX (50u * 1024 * 1024)
 
@@ -35,24 +36,9 @@ struct pour {
     bool done; /* its end was said */
 };
 
-static uint8_t pattern(size_t at)
-{
-    return (uint8_t)(at % 251);
-}
-
 static void pour(struct pour *p)
 {
-    uint8_t bytes[20000];
-    size_t room;
-    while (p->sent < p->total && (room = stream_room(p->s))) {
-        size_t len = p->total - p->sent;
-        len = len < room ? len : room;
-        len = len < sizeof(bytes) ? len : sizeof(bytes);
-        for (size_t i = 0; i < len; i++)
-            bytes[i] = pattern(p->sent + i);
-        stream_write(p->s, bytes, len);
-        p->sent += len;
-    }
+    p->sent = pattern_send(p->s, p->sent, p->total);
     if (p->sent == p->total && !p->done) {
         p->done = true;
         stream_shutdown(p->s);
@@ -64,8 +50,7 @@ static void judge(struct pour *p)
     size_t len;
     const uint8_t *data;
     while ((data = stream_peek(p->s, &len))) {
-        for (size_t i = 0; i < len; i++)
-            p->right += data[i] == pattern(p->read + i);
+        p->right += pattern_right(data, len, p->read);
         p->read += len;
         stream_consume(p->s, len);
     }

@@ -17,6 +17,7 @@
 #include "core/mem.h"
 #include "net/sock.h"
 #include "net/tls.h"
+#include "tests/interop/pattern.h"
 
 struct talk {
     struct stream *s;
@@ -29,11 +30,6 @@ struct talk {
 static struct loop *loop;
 static struct tls_server *server;
 
-static uint8_t pattern(size_t at)
-{
-    return (uint8_t)(at % 251);
-}
-
 static void talk_end(struct talk *t, void (*how)(struct stream *s))
 {
     how(t->s);
@@ -45,17 +41,7 @@ static void talk_end(struct talk *t, void (*how)(struct stream *s))
 
 static void send_more(struct talk *t)
 {
-    uint8_t bytes[20000];
-    size_t room;
-    while (t->sent < t->to_send && (room = stream_room(t->s))) {
-        size_t len = t->to_send - t->sent;
-        len = len < room ? len : room;
-        len = len < sizeof(bytes) ? len : sizeof(bytes);
-        for (size_t i = 0; i < len; i++)
-            bytes[i] = pattern(t->sent + i);
-        stream_write(t->s, bytes, len);
-        t->sent += len;
-    }
+    t->sent = pattern_send(t->s, t->sent, t->to_send);
     if (t->answered && t->sent == t->to_send)
         stream_shutdown(t->s);
 }
@@ -73,8 +59,7 @@ static void answer(struct talk *t, const char *body)
 
 static void read_body(struct talk *t, const uint8_t *p, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        t->right += p[i] == pattern(t->read + i);
+    t->right += pattern_right(p, len, t->read);
     t->read += len;
     if (t->read < t->to_read || t->answered)
         return;
