@@ -2,43 +2,18 @@
  * http_server_fuzz.c. */
 #include "net/http_client.h"
 
-#include "tests/fuzz/carrier.h"
+#include "tests/fuzz/http_exchange.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define BODY_MAX 1000u
-
 static struct http_client *client;
-static struct stream *exchange; /* NULL: none is ours */
-static struct stream *upgraded;
-static size_t body;
-static bool lazy, opened, upgrading;
-
-static void drink(struct stream *s, size_t most)
-{
-    size_t len;
-    require(stream_held(s) <= 2 * 65536);
-    while (stream_peek(s, &len) && most) {
-        len = len < most ? len : most;
-        most -= len;
-        body += len;
-        require(body <= BODY_MAX && opened);
-        stream_consume(s, len);
-    }
-}
-
-static void let_go(void (*how)(struct stream *s))
-{
-    struct stream *s = exchange;
-    exchange = NULL;
-    how(s);
-}
+static bool upgrading;
 
 static void on_open(struct stream *s)
 {
     const struct http_head *h = http_response_head(s);
-    require(!opened && (h->status >= 200 || (h->status == 101 && upgrading)));
-    opened = true;
+    require(!taking && (h->status >= 200 || (h->status == 101 && upgrading)));
+    taking = true;
 }
 
 static void on_exchange(void *arg, struct stream *s, enum stream_event event)
@@ -49,7 +24,7 @@ static void on_exchange(void *arg, struct stream *s, enum stream_event event)
     if (event == STREAM_DATA && !lazy)
         drink(s, SIZE_MAX);
     if (event == STREAM_EOF)
-        require(opened);
+        require(taking);
     if (event == STREAM_ERROR)
         let_go(stream_close);
 }
@@ -67,14 +42,14 @@ static void ask(uint8_t how)
     require(s && !exchange);
     exchange = s;
     body = 0;
-    opened = false;
+    taking = false;
     upgrading = request.upgrade;
     stream_own(s, on_exchange, NULL);
 }
 
 static void upgrade(void)
 {
-    if (!opened || http_response_head(exchange)->status != 101)
+    if (!taking || http_response_head(exchange)->status != 101)
         return;
     upgraded = http_client_upgraded(exchange);
     exchange = NULL;
@@ -101,22 +76,12 @@ static void step(uint8_t what, struct input *in)
 {
     uint8_t how = what >> 3;
     switch (what & 7) {
-    case 0: carrier_deliver(in, next(in)); break;
-    case 1: carrier_deliver(in, how * 64u); break;
     case 2: own(how); break;
-    case 3: loop_turn(loop, 0); break;
-    case 4: carrier_set_room(how & 1 ? 65536 : 0); break;
-    case 5: stream_want(exchange ? exchange : &carrier.s, how & 1 ? SIZE_MAX : how); break;
-    case 6:
-        if (how == 31)
-            stream_deliver_error(&carrier.s, ECONNRESET);
-        else if (how > 15)
-            stream_deliver_eof(&carrier.s);
-        break;
     case 7:
         if (http_client_ready(client))
             ask(how);
         break;
+    default: exchange_step(what, in);
     }
 }
 

@@ -2,37 +2,12 @@
  * what (low 3 bits), how (high 5 bits); the bytes that come follow their step and its length. */
 #include "net/http_server.h"
 
-#include "tests/fuzz/carrier.h"
+#include "tests/fuzz/http_exchange.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define BODY_MAX 1000u
-
 static struct http_conn *server;
-static struct stream *exchange; /* NULL: none is ours */
-static struct stream *upgraded;
-static size_t body;
-static bool lazy, ended, taking;
-
-static void drink(struct stream *s, size_t most)
-{
-    size_t len;
-    require(stream_held(s) <= 2 * 65536);
-    while (stream_peek(s, &len) && most) {
-        len = len < most ? len : most;
-        most -= len;
-        body += len;
-        require(body <= BODY_MAX && taking);
-        stream_consume(s, len);
-    }
-}
-
-static void let_go(void (*how)(struct stream *s))
-{
-    struct stream *s = exchange;
-    exchange = NULL;
-    how(s);
-}
+static bool ended;
 
 static void on_exchange(void *arg, struct stream *s, enum stream_event event)
 {
@@ -103,22 +78,12 @@ static void step(uint8_t what, struct input *in)
 {
     uint8_t how = what >> 3;
     switch (what & 7) {
-    case 0: carrier_deliver(in, next(in)); break;
-    case 1: carrier_deliver(in, how * 64u); break;
     case 2: own(how); break;
-    case 3: loop_turn(loop, 0); break;
-    case 4: carrier_set_room(how & 1 ? 65536 : 0); break;
-    case 5: stream_want(exchange ? exchange : &carrier.s, how & 1 ? SIZE_MAX : how); break;
-    case 6:
-        if (how == 31)
-            stream_deliver_error(&carrier.s, ECONNRESET);
-        else if (how > 15)
-            stream_deliver_eof(&carrier.s);
-        break;
     case 7:
         if (server && how > 24)
             http_conn_finish(server);
         break;
+    default: exchange_step(what, in);
     }
 }
 
