@@ -93,6 +93,12 @@ class TestCase(unittest.TestCase):
                 if not name.startswith(("XDG_", "SSH_")) and name != "BERTH"}
         return {**kept, "HOME": self.home, "XDG_RUNTIME_DIR": self.run_dir, **self.world.sanitizer_env, **more}
 
+    def surroundings(self, name):
+        """The environment of another local user: without it every master here is the same one's."""
+        home = os.path.join(self.dir, name)
+        os.makedirs(os.path.join(home, "run"), mode=0o700)
+        return self.env(HOME=home, XDG_RUNTIME_DIR=os.path.join(home, "run"))
+
     def ssh_config(self, user, *lines, port=None, identity=True):
         """Path of an ssh configuration where HOST is this user on our sshd, or on another port. What
         `lines` set has precedence; without `identity` they must name a key."""

@@ -63,6 +63,12 @@ class OwnNetwork(TestCase):
         check(libc.setns(home, CLONE_NEWNET))
         os.close(home)
 
+    def on_quic(self, *args, **more):
+        """A master of self.remote_user's that has QUIC."""
+        master = self.connected(self.remote_user, *args, **more)
+        master.await_line(r"^berth: testhost: on quic \(\d+ ms\)$")
+        return master
+
     def ip(self, *words):
         return system("ip", *words, env={**os.environ, "PATH": PATH})
 

@@ -23,10 +23,8 @@ def wakes(pid):
 class Idle(OwnNetwork):
     def pair(self, letter, transport):
         """The ends of a session."""
-        user, home = self.user(letter), os.path.join(self.dir, transport)
-        os.makedirs(os.path.join(home, "run"), mode=0o700)
-        master = self.connected(user, "--transport", transport, env=self.env(HOME=home,
-                                                                            XDG_RUNTIME_DIR=os.path.join(home, "run")))
+        user = self.user(letter)
+        master = self.connected(user, "--transport", transport, env=self.surroundings(transport))
         if transport == "quic":
             master.await_line(r"^berth: \S+: on quic ")
         agent, = user.agents()

@@ -39,12 +39,6 @@ class Isolation(TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)["sessions"]
 
-    def local(self, name):
-        """Another local user's surroundings: without it every master here is the same one's."""
-        home = os.path.join(self.dir, name)
-        os.makedirs(os.path.join(home, "run"), mode=0o700)
-        return self.env(HOME=home, XDG_RUNTIME_DIR=os.path.join(home, "run"))
-
     def carries(self, port, text=b"through"):
         self.assertEqual(exchange(port, text), text)
 
@@ -53,7 +47,7 @@ class Isolation(TestCase):
         echo = self.server(Echo())
         for letter in "ab":
             user, port = self.user(letter), free_port()
-            self.connected(user, "-L", f"{port}:127.0.0.1:{echo.port}", env=self.local(letter))
+            self.connected(user, "-L", f"{port}:127.0.0.1:{echo.port}", env=self.surroundings(letter))
             self.carries(port)
         a, b = self.user("a"), self.user("b")
         self.assertNotEqual(a.sockets()[0], b.sockets()[0])
@@ -67,7 +61,7 @@ class Isolation(TestCase):
     @root_only
     def test_another_user_reaches_nothing(self):
         echo, port, a = self.server(Echo()), free_port(), self.user("a")
-        master = self.connected(a, "-L", f"{port}:127.0.0.1:{echo.port}", env=self.local("a"))
+        master = self.connected(a, "-L", f"{port}:127.0.0.1:{echo.port}", env=self.surroundings("a"))
         b, agent = self.user("b"), a.agents()[0]
         stop = b.run(self.berth_path, "stop", "--all")
         self.assertIn("nothing of yours runs here", stop.stderr)
@@ -86,7 +80,7 @@ class Isolation(TestCase):
     @root_only
     def test_an_open_socket_answers_its_owner_alone(self):
         a = self.user("a")
-        self.connected(a, env=self.local("a"))
+        self.connected(a, env=self.surroundings("a"))
         os.chmod(a.sockets()[0], 0o666)
         for request in ({"type": "List"}, {"type": "Stop"}, {"type": "Attach", "build": "x"}):
             code = ("import socket, sys\n"
@@ -214,10 +208,10 @@ class Isolation(TestCase):
     def test_a_port_of_another_user(self):
         taken, free = free_port(), free_port()
         echo = self.server(Echo())
-        self.connected(self.user("a"), "-R", f"{taken}:127.0.0.1:{echo.port}", env=self.local("a"))
+        self.connected(self.user("a"), "-R", f"{taken}:127.0.0.1:{echo.port}", env=self.surroundings("a"))
         connect(taken).close()
         master = self.connected(self.user("b"), "-R", f"{taken}:127.0.0.1:{echo.port}",
-                                "-R", f"{free}:127.0.0.1:{echo.port}", env=self.local("b"))
+                                "-R", f"{free}:127.0.0.1:{echo.port}", env=self.surroundings("b"))
         master.await_line(f"^Error: Remote port {taken} is already in use by another process\\.$")
         self.carries(free)
         forwards = self.listing(self.user("b"))[0]["forwards"]
@@ -231,7 +225,7 @@ class Isolation(TestCase):
     def test_a_dead_session_of_ones_own_is_taken_over(self):
         """It ends where the new master remembers it; to one from elsewhere it loses its port."""
         first, second, a = self.server(Speaker("first")), self.server(Speaker("second")), self.user("a")
-        for env, left in ((self.env(), 1), (self.local("elsewhere"), 2)):
+        for env, left in ((self.env(), 1), (self.surroundings("elsewhere"), 2)):
             with self.subTest(left=left):
                 port = free_port()
                 old = self.connected(a, "--no-restore", "-R", f"{port}:127.0.0.1:{first.port}")
@@ -247,8 +241,8 @@ class Isolation(TestCase):
 
     def test_a_live_session_of_ones_own_is_not(self):
         first, port, a = self.server(Speaker("first")), free_port(), self.user("a")
-        self.connected(a, "-R", f"{port}:127.0.0.1:{first.port}", env=self.local("one"))
-        new = self.connected(a, "-R", f"{port}:127.0.0.1:1", env=self.local("two"))
+        self.connected(a, "-R", f"{port}:127.0.0.1:{first.port}", env=self.surroundings("one"))
+        new = self.connected(a, "-R", f"{port}:127.0.0.1:1", env=self.surroundings("two"))
         new.await_line(f"^Error: Remote port {port} is already in use by another session of yours\\.$")
         self.assertEqual(read_all(connect(port)), b"first")
 
@@ -259,7 +253,7 @@ class Isolation(TestCase):
         self.connected(a).stop()  # the binary is there
         a.run(self.berth_path, "stop")
         self.assertEqual(a.agents(), [])
-        masters = [self.master(a, env=self.local(f"m{i}")) for i in range(6)]
+        masters = [self.master(a, env=self.surroundings(f"m{i}")) for i in range(6)]
         for master in masters:
             master.await_line("connected")
         self.assertEqual(len(a.agents()), 1)
@@ -283,10 +277,10 @@ class Isolation(TestCase):
 
     def test_a_live_agent_of_another_version_is_left_alone(self):
         a, echo, port = self.user("a"), self.server(Echo()), free_port()
-        self.connected(a, "-L", f"{port}:127.0.0.1:{echo.port}", env=self.local("old"))
+        self.connected(a, "-L", f"{port}:127.0.0.1:{echo.port}", env=self.surroundings("old"))
         old = a.agents()
         self.berth_path = other_build(self.world.berth, os.path.join(self.dir, "berth"))
-        self.connected(a, env=self.local("new"))
+        self.connected(a, env=self.surroundings("new"))
         self.assertEqual(len(a.agents()), 2)
         self.assertIn(old[0], a.agents())
         self.carries(port)
@@ -317,9 +311,9 @@ class Isolation(TestCase):
 
     def test_a_session_ends_with_its_idle_timeout(self):
         a, echo, port = self.user("a"), self.server(Echo()), free_port()
-        self.connected(a, env=self.local("stays"))  # keeps the agent
+        self.connected(a, env=self.surroundings("stays"))  # keeps the agent
         master = self.connected(a, "--idle-timeout", "1s", "-R", f"{port}:127.0.0.1:{echo.port}",
-                                env=self.local("goes"))
+                                env=self.surroundings("goes"))
         self.carries(port)
         master.signal(signal.SIGKILL)
         until(lambda: len(self.listing(a)) == 1, "the end of the dead session")

@@ -55,16 +55,6 @@ class Strangers(OwnNetwork):
                      f" counter name {chain}")
         self.flood(self.initial() for _ in range(200))  # everything was done once
 
-    def local(self, name):
-        home = os.path.join(self.dir, name)
-        os.makedirs(os.path.join(home, "run"), mode=0o700)
-        return self.env(HOME=home, XDG_RUNTIME_DIR=os.path.join(home, "run"))
-
-    def on_quic(self, *args, **more):
-        master = self.connected(self.remote_user, *args, **more)
-        master.await_line(r"^berth: testhost: on quic ")
-        return master
-
     def use(self):
         """The session works."""
         data = random.randbytes(100_000)
@@ -159,7 +149,7 @@ class Strangers(OwnNetwork):
         self.check("the live session's first flight", lambda: self.flood([flight] * 1000))
         self.check("the same, mangled", lambda: self.flood(self.mangled(flight)))
         self.check("garbage", lambda: self.flood(self.garbage(2000)))
-        gone = self.on_quic(env=self.local("gone"))
+        gone = self.on_quic(env=self.surroundings("gone"))
         late = self.flights()[-1]
         self.assertNotEqual(late, flight)
         self.assertEqual(gone.stop(), 0)
@@ -182,7 +172,7 @@ class Strangers(OwnNetwork):
         os.chmod(shim, 0o755)
 
         def act():
-            env = self.local("wrong")
+            env = self.surroundings("wrong")
             other = self.connected(self.remote_user, env={**env, "PATH": f"{tools}:{env['PATH']}"})
             other.await_line(r"UDP port \d+ does not get through: staying on ssh$")
             self.assertEqual(other.stop(), 0)
@@ -194,7 +184,7 @@ class Strangers(OwnNetwork):
         """One that is held up and then sent on by strangers: one of them is answered, three times at most."""
         before = len(self.flights())
         self.nft(f"insert rule inet test input udp dport {self.port} udp sport != {self.masters_port} drop")
-        late = self.connected(self.remote_user, env=self.local("late"))
+        late = self.connected(self.remote_user, env=self.surroundings("late"))
         until(lambda: len(self.flights()) > before, "first flight")
         late.signal(signal.SIGKILL)
         late.wait()

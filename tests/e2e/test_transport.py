@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import socket
@@ -38,17 +37,6 @@ class Transport(OwnNetwork):
         super().setUp()
         self.remote_user = self.user()
         self.echo = self.server(Echo())
-
-    def local(self, name):
-        """Another local user's surroundings."""
-        home = os.path.join(self.dir, name)
-        os.makedirs(os.path.join(home, "run"), mode=0o700)
-        return self.env(HOME=home, XDG_RUNTIME_DIR=os.path.join(home, "run"))
-
-    def on_quic(self, *args, **more):
-        master = self.connected(self.remote_user, *args, **more)
-        master.await_line(r"^berth: testhost: on quic \(\d+ ms\)$")
-        return master
 
     def agent(self):
         pid, = self.remote_user.agents()
@@ -94,7 +82,7 @@ class Choice(Transport):
         self.check_listings("ssh")
         self.assertEqual((udp_ports(self.agent()), udp_ports(master.pid)), (set(), set()))
         # A session that wants QUIC gets it beside the other, from the same agent.
-        self.on_quic(env=self.local("other"))
+        self.on_quic(env=self.surroundings("other"))
         self.assertEqual((self.agent_port(), udp_ports(master.pid)), (self.agent_port(), set()))
         remote = json.loads(self.remote_user.run(self.berth_path, "list", "--json").stdout)["sessions"]
         self.assertEqual(sorted(s["transport"] for s in remote), ["quic", "ssh"])
@@ -137,7 +125,7 @@ class Ports(Transport):
 
     def test_first_session_decides(self):
         port = self.start_in("41000-41001")
-        self.on_quic("--udp-ports", "42000-42001", env=self.local("other"))
+        self.on_quic("--udp-ports", "42000-42001", env=self.surroundings("other"))
         self.assertEqual(self.agent_port(), port)
 
 
@@ -175,7 +163,7 @@ class WithoutUdp(Transport):
 
     def test_blocked(self):
         self.nft("add rule inet test input udp dport 40000-50000 counter drop")
-        demanding = self.master(self.user("b"), "--transport", "quic", env=self.local("demanding"))
+        demanding = self.master(self.user("b"), "--transport", "quic", env=self.surroundings("demanding"))
         master = self.forwarded()
         master.await_line(r"^berth: testhost: UDP port \d+ does not get through: staying on ssh$")
         self.assertEqual(exchange(self.port), b"ping")
@@ -309,7 +297,7 @@ class Ends(Tunnel):
 
     def test_one_session_is_stopped_there(self):
         master = self.tunnel()
-        other = self.on_quic(env=self.local("other"))
+        other = self.on_quic(env=self.surroundings("other"))
         ids = {s["id"] for (sessions, _), in [list(self.listings())[:1]] for s in sessions}
         self.assertEqual(self.remote_user.run(self.berth_path, "stop", ids.pop()).returncode, 0)
         self.assertEqual(master.wait(), 1)

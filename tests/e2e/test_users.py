@@ -21,15 +21,10 @@ class Users(OwnNetwork):
             self.server(Speaker(user.name, path=path))
             os.chmod(path, 0o666)
 
-    def local(self, name):
-        home = os.path.join(self.dir, name)
-        os.makedirs(os.path.join(home, "run"), mode=0o700)
-        return self.env(HOME=home, XDG_RUNTIME_DIR=os.path.join(home, "run"))
-
     def begin_all(self):
         """On QUIC; the agents' ports."""
         forwards = [f"{port}:{user.home}/who" for user, port in zip(self.users, self.ports)]
-        masters = [self.master(user, "--transport", "quic", "-L", forward, env=self.local(user.name))
+        masters = [self.master(user, "--transport", "quic", "-L", forward, env=self.surroundings(user.name))
                    for user, forward in zip(self.users, forwards)]
         for master in masters:
             master.await_line(r"^berth: \S+: on quic ")
@@ -61,7 +56,7 @@ class Users(OwnNetwork):
         # New masters are led to the next user's port: nobody lets them in, and nobody is disturbed.
         pairs = ", ".join(f"{port} : {ports[i - 1]}" for i, port in enumerate(ports))
         self.nft(f"add rule inet test nat ip protocol udp counter redirect to : udp dport map {{ {pairs} }}")
-        led_astray = [self.master(user, env=self.local(f"{user.name}-astray")) for user in self.users[:ASTRAY]]
+        led_astray = [self.master(user, env=self.surroundings(f"{user.name}-astray")) for user in self.users[:ASTRAY]]
         for master in led_astray:
             master.await_line(r"UDP port \d+ does not get through: staying on ssh$")
         self.assertEqual(self.transports(), [["quic", "ssh"]] * ASTRAY + [["quic"]] * (USERS - ASTRAY))

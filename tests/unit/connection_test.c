@@ -14,6 +14,7 @@
 #include "tests/unit/capture.h"
 #include "tests/unit/probe.h"
 #include "tests/unit/quic_rig.h"
+#include "tests/unit/session_rig.h"
 
 struct rig {
     struct qrig quic;
@@ -59,17 +60,9 @@ static void on_message(void *arg, const struct message *m)
 static void on_first(void *arg, struct stream *s, enum stream_event event)
 {
     struct rig *r = arg;
-    struct frame_reader frames = {0};
-    struct frame f;
-    size_t len;
     if (event == STREAM_ERROR)
         stream_close(s);
-    if (event != STREAM_DATA)
-        return;
-    const uint8_t *p = stream_peek(s, &len);
-    bool attach = len > 4 && p[4] == '{' && frame_read(&frames, s, &f) == FRAME_READY;
-    frame_reader_fini(&frames);
-    if (!attach || !session_attach(r->agent, s))
+    if (event == STREAM_DATA && !session_rig_attach(r->agent, s))
         stream_reset(s); /* a question about firewalls */
 }
 

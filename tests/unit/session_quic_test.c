@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "tests/unit/probe.h"
 #include "tests/unit/quic_rig.h"
+#include "tests/unit/session_rig.h"
 
 struct end {
     struct session *session;
@@ -65,23 +66,12 @@ static void on_message(void *arg, const struct message *m)
     e->messages++;
 }
 
-/* As an agent's service does. */
 static void on_first(void *arg, struct stream *s, enum stream_event event)
 {
     struct end *e = arg;
-    struct frame_reader frames = {0};
-    struct frame f;
-    size_t len;
     if (event == STREAM_ERROR)
         stream_close(s);
-    if (event != STREAM_DATA)
-        return;
-    const uint8_t *p = stream_peek(s, &len);
-    bool attach = len > 4 && p[4] == '{' && frame_read(&frames, s, &f) == FRAME_READY;
-    frame_reader_fini(&frames);
-    if (attach)
-        CHECK(session_attach(e->session, s));
-    else
+    if (event == STREAM_DATA && !session_rig_attach(e->session, s))
         probe_own(&e->streams[e->n++], s);
 }
 
