@@ -190,10 +190,12 @@ TEST(connection_begins_forwards_by_ssh)
 {
     begin(&r, TRANSPORT_AUTO);
     carry(&r);
+    r.m.promotion.told = true; /* of an earlier one */
     acknowledge(&r, 0, nowhere);
     QRIG_UNTIL(&r.quic, r.listens == 1);
     QRIG_UNTIL(&r.quic, session_way(r.m.session) == SESSION_QUIC);
     CHECK_INT(r.listens, 1);
+    CHECK(!r.m.promotion.told);
     finish(&r);
 }
 
@@ -208,6 +210,8 @@ TEST(connection_awaits_quic_where_it_was_asked_for)
     CHECK_INT(r.listens, 0);
     r.quic.relay.cut = false;
     QRIG_UNTIL(&r.quic, r.listens == 1);
+    promote_hinted(&r.m); /* in a session that has begun it is not given up */
+    CHECK(!r.m.exit_status && session_is_up(r.m.session));
     finish(&r);
 }
 
@@ -268,6 +272,7 @@ TEST(connection_looks_for_quic_again_and_again)
     for (int i = 0; i < 2; i++) {
         loop_timer_set(&r.m.promotion.again, 0);
         QRIG_UNTIL(&r.quic, r.m.promotion.again.due_ms > loop_now_ms(r.m.loop) + 1000);
+        CHECK(!r.m.promotion.attempts[0].mux); /* there is one already */
     }
     /* It goes while it is not in use, of which nobody is told. */
     r.quic.relay.cut = true;
@@ -330,6 +335,34 @@ TEST(connection_keeps_what_answers_after_all)
     finish(&r);
 }
 
+/* A try that ends while nothing gets through says nothing of UDP. */
+TEST(connection_blames_udp_only_where_ssh_gets_through)
+{
+    begin(&r, TRANSPORT_AUTO);
+    carry(&r);
+    acknowledge(&r, 1, nowhere);
+    QRIG_UNTIL(&r.quic, r.m.promotion.attempts[0].mux);
+    session_drop_carrier(r.agent);
+    QRIG_UNTIL(&r.quic, r.m.state != MASTER_UP);
+    QRIG_UNTIL(&r.quic, !r.m.promotion.attempts[0].mux);
+    CHECK(!r.m.promotion.told);
+    finish(&r);
+}
+
+/* What was tried beside the one that is taken goes with it. */
+TEST(connection_takes_the_first_that_answers)
+{
+    static const char *const dead[] = {"192.0.2.7", NULL};
+    begin(&r, TRANSPORT_AUTO);
+    carry(&r);
+    acknowledge(&r, 0, dead);
+    QRIG_UNTIL(&r.quic, session_way(r.m.session) == SESSION_QUIC);
+    CHECK_INT(r.m.promotion.n, 2);
+    for (size_t i = 0; i < countof(r.m.promotion.attempts); i++)
+        CHECK(!r.m.promotion.attempts[i].mux);
+    finish(&r);
+}
+
 TEST(connection_says_once_that_udp_is_blocked)
 {
     begin(&r, TRANSPORT_AUTO);
@@ -340,6 +373,8 @@ TEST(connection_says_once_that_udp_is_blocked)
     for (int i = 0; i < 2; i++) {
         loop_timer_set(&r.m.promotion.again, 0);
         QRIG_UNTIL(&r.quic, r.m.promotion.attempts[0].mux);
+        promote_try(&r.m);
+        CHECK(!r.m.promotion.attempts[1].mux);
         QRIG_UNTIL(&r.quic, !r.m.promotion.attempts[0].mux);
     }
     cleanup_free char *said = capture_end();
@@ -367,12 +402,14 @@ TEST(connection_believes_only_so_many_places)
                                       "example.com",
                                       "",
                                       "192.0.2.7",
+                                      "192.0.2.7",
                                       NULL};
     begin(&r, TRANSPORT_AUTO);
     carry(&r);
     acknowledge(&r, 9, bad);
     QRIG_UNTIL(&r.quic, r.m.greeted);
     CHECK_INT(r.m.promotion.n, 2); /* that one, and where ssh leads */
+    CHECK_INT(r.m.session->n_peers, 2);
     for (unsigned i = 0; i < 100; i++) {
         char text[32];
         const char *one[] = {text, NULL};
@@ -382,5 +419,9 @@ TEST(connection_believes_only_so_many_places)
         promote_stop(&r.m);
     }
     CHECK(r.m.promotion.begun > 10 && r.m.promotion.begun < 50);
+    r.m.promotion.counted_ms -= 60000; /* a minute later */
+    acknowledge(&r, 9, nowhere);
+    QRIG_UNTIL(&r.quic, r.m.promotion.port == 9);
+    CHECK(r.m.promotion.begun > 0 && r.m.promotion.begun < 10);
     finish(&r);
 }

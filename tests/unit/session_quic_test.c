@@ -363,6 +363,60 @@ static void fall_silent(struct pair *p)
     p->rig.relay.cut = true;
     session_quic_probe(p->master.session->quic);
     QRIG_UNTIL(&p->rig, session_way(p->master.session) == SESSION_SSH);
+    CHECK(p->master.session->quic->hops > 0);
+}
+
+/* In how long it is looked for again, having been for long in vain. */
+static uint64_t patience_ms(struct pair *p)
+{
+    struct session_quic *q = p->master.session->quic;
+    q->hops = 1000;
+    session_quic_watch(q);
+    return q->pulse.due_ms - loop_now_ms(p->rig.loop);
+}
+
+/* By which of our ports the relay hears us: each hop, and each move, is from another one. */
+static unsigned port_of(const struct pair *p)
+{
+    return p->rig.relay.client.in.sin_port;
+}
+
+/* Under the tests' loopback our address stays what it is, unless it is taken for another before. */
+TEST(session_quic_moves_when_the_network_changes)
+{
+    struct pair p;
+    open_pair(&p);
+    struct session_quic *q = p.master.session->quic;
+    struct quic_addr source = q->source;
+    QRIG_UNTIL(&p.rig, !quic_waiting(q->mux));
+    unsigned port = port_of(&p);
+    uint64_t heard = p.rig.relay.to_server;
+    session_network_changed(p.master.session, false);
+    QRIG_UNTIL(&p.rig, p.rig.relay.to_server > heard && !quic_waiting(q->mux));
+    CHECK_INT(port_of(&p), port);
+    q->source.in.sin_addr.s_addr ^= 1;
+    session_network_changed(p.master.session, false);
+    CHECK(quic_addr_same_host(&q->source, &source));
+    QRIG_UNTIL(&p.rig, port_of(&p) != port && !quic_waiting(q->mux));
+    port = port_of(&p);
+    session_network_changed(p.master.session, true);
+    QRIG_UNTIL(&p.rig, port_of(&p) != port);
+    close_pair(&p);
+}
+
+/* Nor does it wait for its next look where it is silent. */
+TEST(session_quic_is_looked_for_when_the_network_changes)
+{
+    struct pair p;
+    open_pair(&p);
+    fall_silent(&p);
+    CHECK(patience_ms(&p) > 30000);
+    p.rig.relay.cut = false;
+    session_network_changed(p.master.session, false);
+    CHECK_INT(p.master.session->quic->hops, 0);
+    CHECK(p.master.session->quic->pulse.due_ms < loop_now_ms(p.rig.loop) + 30000);
+    QRIG_UNTIL(&p.rig, session_way(p.master.session) == SESSION_QUIC);
+    close_pair(&p);
 }
 
 /* It is looked for where it was, and wherever else the agent may be. */
@@ -387,15 +441,6 @@ TEST(session_quic_is_found_where_it_was_and_elsewhere)
     close_pair(&p);
 }
 
-/* In how long it is looked for again, having been for long in vain. */
-static uint64_t patience_ms(struct pair *p)
-{
-    struct session_quic *q = p->master.session->quic;
-    q->hops = 1000;
-    session_quic_watch(q);
-    return q->pulse.due_ms - loop_now_ms(p->rig.loop);
-}
-
 /* With no ssh either, what is open on the link needs it. */
 TEST(session_quic_is_looked_for_slowly_when_nothing_is_open)
 {
@@ -410,8 +455,10 @@ TEST(session_quic_is_looked_for_slowly_when_nothing_is_open)
     CHECK(patience_ms(&p) > 30000);
     probe_own(&open, session_open(p.master.session));
     CHECK(patience_ms(&p) < 30000);
-    CHECK(session_has_quic(p.master.session));
     probe_fini(&open);
+    loop_timer_set(&p.master.session->quic->pulse, 0);
+    qrig_idle(&p.rig, 20);
+    CHECK(session_has_quic(p.master.session)); /* there is no other way */
     close_pair(&p);
 }
 
@@ -447,11 +494,26 @@ TEST(session_quic_sleeps_when_nothing_is_awaited)
     stream_write(open.s, "one", 3);
     QRIG_UNTIL(&p.rig, p.agent.n == 1 && probe_got(&p.agent.streams[0], "one"));
     QRIG_UNTIL(&p.rig, sleeps(&p.master) && sleeps(&p.agent));
+    p.rig.relay.cut = true;
     stream_write(open.s, "two", 3);
-    QRIG_UNTIL(&p.rig, !sleeps(&p.master));
+    QRIG_UNTIL(&p.rig, quic_waiting(p.master.session->quic->mux));
+    CHECK(!sleeps(&p.master));
+    p.rig.relay.cut = false;
     QRIG_UNTIL(&p.rig, sleeps(&p.master) && sleeps(&p.agent));
     CHECK_INT(p.master.moves + p.agent.moves, 2);
     probe_fini(&open);
+    close_pair(&p);
+}
+
+/* For the sake of what keeps a mapping of us; it is the master that asks first. */
+TEST(session_quic_is_kept_open)
+{
+    struct pair p;
+    open_pair(&p);
+    QRIG_UNTIL(&p.rig, sleeps(&p.master) && sleeps(&p.agent));
+    uint64_t asked = p.rig.relay.to_server, answered = p.rig.relay.to_client;
+    QRIG_UNTIL(&p.rig, p.rig.relay.to_server > asked || p.rig.relay.to_client > answered);
+    CHECK(p.rig.relay.to_server > asked);
     close_pair(&p);
 }
 
