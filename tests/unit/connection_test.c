@@ -134,7 +134,7 @@ static void begin(struct rig *r, enum transport transport)
     CHECK_INT(target_parse(&spec.target, "localhost:4000", &why), 0);
     forward_add(&r->m, &spec, false);
     connection_start(&r->m);
-    QRIG_UNTIL(&r->quic, r->m.promotion.hostname);
+    QRIG_UNTIL(&r->quic, r->m.promotion.hostname || transport == TRANSPORT_SSH);
 }
 
 /* As if ssh had got through to an agent that knows this session. */
@@ -349,12 +349,23 @@ TEST(connection_blames_udp_only_where_ssh_gets_through)
     finish(&r);
 }
 
+TEST(connection_leaves_quic_alone_where_ssh_was_asked_for)
+{
+    begin(&r, TRANSPORT_SSH);
+    carry(&r);
+    acknowledge(&r, 0, nowhere);
+    QRIG_UNTIL(&r.quic, r.m.greeted);
+    CHECK(!r.m.promotion.n && !r.m.promotion.attempts[0].mux && !r.m.promotion.told);
+    finish(&r);
+}
+
 /* What was tried beside the one that is taken goes with it. */
 TEST(connection_takes_the_first_that_answers)
 {
     static const char *const dead[] = {"192.0.2.7", NULL};
     begin(&r, TRANSPORT_AUTO);
     carry(&r);
+    acknowledge(&r, 9, nowhere); /* where it was before */
     acknowledge(&r, 0, dead);
     QRIG_UNTIL(&r.quic, session_way(r.m.session) == SESSION_QUIC);
     CHECK_INT(r.m.promotion.n, 2);
