@@ -408,7 +408,7 @@ class Malformed(Case):
 
 
 class Limits(Case):
-    limits = "exec=60:3,nobody=60:4"
+    limits = "exec=1:3,nobody=1:4"
 
     def test_by_user_with_retry_after(self):
         self.assertEqual([self.exec(self.ann, "id").status for _ in range(3)], [409] * 3)

@@ -351,9 +351,10 @@ TEST(connection_blames_udp_only_where_ssh_gets_through)
 
 TEST(connection_leaves_quic_alone_where_ssh_was_asked_for)
 {
+    static const char *const named[] = {"192.0.2.7", NULL};
     begin(&r, TRANSPORT_SSH);
     carry(&r);
-    acknowledge(&r, 0, nowhere);
+    acknowledge(&r, 0, named);
     QRIG_UNTIL(&r.quic, r.m.greeted);
     CHECK(!r.m.promotion.n && !r.m.promotion.attempts[0].mux && !r.m.promotion.told);
     finish(&r);
