@@ -33,10 +33,7 @@ static void rig_init(struct rig *r)
 static void rig_fini(struct rig *r)
 {
     buf_fini(&r->names);
-    store_close(r->store);
-    loop_turn(r->loop, 0);
-    loop_free(r->loop);
-    store_home_fini(&r->home);
+    store_home_end(&r->home, r->store, r->loop);
 }
 
 static void on_device(void *arg, int error, const struct device *device)

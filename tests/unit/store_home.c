@@ -30,3 +30,11 @@ void store_home_fini(const struct store_home *h)
     CHECK_INT(unlink(h->path), 0);
     CHECK_INT(rmdir(h->folder), 0);
 }
+
+void store_home_end(const struct store_home *h, struct store *s, struct loop *loop)
+{
+    store_close(s);
+    loop_turn(loop, 0);
+    loop_free(loop);
+    store_home_fini(h);
+}

@@ -13,5 +13,7 @@ void store_home_init(struct store_home *h);
 struct store *store_home_open(const struct store_home *h, struct loop *loop);
 /* The store is closed by then, and the loop has turned. */
 void store_home_fini(const struct store_home *h);
+/* All of it: the store is closed, its loop freed. */
+void store_home_end(const struct store_home *h, struct store *s, struct loop *loop);
 
 #endif

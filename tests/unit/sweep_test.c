@@ -26,10 +26,7 @@ static void rig_init(struct rig *r)
 static void rig_fini(struct rig *r)
 {
     buf_fini(&r->keys);
-    store_close(r->store);
-    loop_turn(r->loop, 0);
-    loop_free(r->loop);
-    store_home_fini(&r->home);
+    store_home_end(&r->home, r->store, r->loop);
 }
 
 static void put(struct rig *r, const char *key, const char *value)
