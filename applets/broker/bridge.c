@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -165,6 +166,7 @@ static const char *read_join(struct bridge *b, const struct message *m)
     if ((metadata && !json_is_object(metadata)) || len > BRIDGE_METADATA_MAX)
         return "Join with metadata that are no object, or too large a one";
     b->metadata = json_parse(text, len);
+    snprintf(b->link.device.id, sizeof b->link.device.id, "%s", device);
     b->finding = device_find(b->all->store, device, on_device, b);
     return NULL;
 }
@@ -268,7 +270,7 @@ void bridge_revoke(struct bridges *all, const char *device_id)
 {
     for (struct bridge *b = all->first, *next; b; b = next) {
         next = b->next;
-        if (b->finding || strcmp(b->link.device.id, device_id) == 0)
+        if (strcmp(b->link.device.id, device_id) == 0)
             bridge_free(b);
     }
 }

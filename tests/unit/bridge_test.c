@@ -315,6 +315,30 @@ TEST(bridge_closes_what_is_revoked)
     rig_fini(&r);
 }
 
+/* Whose device it may be is being looked up while others revoke theirs, and while its own is. */
+TEST(bridge_closes_of_those_who_join_what_is_revoked)
+{
+    const struct {
+        bool own;
+        enum message_type said;
+    } rows[] = {{false, MSG_JOINED}, {true, MSG_CHALLENGE}};
+    for (size_t i = 0; i < countof(rows); i++) {
+        struct rig r;
+        struct agent a;
+        uint8_t signature[KEY_SIGNATURE_LEN];
+        rig_init(&r);
+        const char *id = rows[i].own ? r.device.id : "00000000000000000000000000000000";
+        come(&r, &a);
+        join_sign(signature, &(struct join_proof){a.nonce, url, r.device.id}, r.secret);
+        send_join(&a, r.device.id, signature);
+        TURN_UNTIL(r.loop, (bridge_revoke(&r.all, id), a.last != MSG_CHALLENGE || a.down));
+        CHECK_INT(a.last, rows[i].said);
+        CHECK_INT(a.down, rows[i].own);
+        go(&a);
+        rig_fini(&r);
+    }
+}
+
 TEST(bridge_takes_no_stream_from_an_agent)
 {
     struct rig r;
