@@ -5,6 +5,7 @@
 #include "applets/broker/activity.h"
 #include "applets/broker/auth.h"
 #include "applets/broker/peer.h"
+#include "applets/broker/terminals.h"
 #include "core/mem.h"
 #include "net/http_server.h"
 
@@ -81,16 +82,27 @@ static void put_bytes(struct buf *b, const struct metrics *m)
                    (unsigned long long)m->bytes[i]);
 }
 
+/* What is bounded, as much of it as there is now. */
+static void put_bounded(struct buf *b, const struct front *f)
+{
+    uint64_t calls = 0;
+    for (const struct call *c = f->calls; c; c = c->next)
+        calls++;
+    put_one(b, "strangers", "gauge", "Connections that have proven nothing.", f->strangers.n);
+    put_one(b, "calls", "gauge", "Requests that are being answered.", calls);
+    put_one(b, "room_bytes", "gauge", "Memory that large questions and answers hold.",
+            f->room.taken);
+    put_one(b, "terminals", "gauge", "Terminals, whether anybody looks or not.",
+            terminals_count(f));
+}
+
 static void tell(struct call *c)
 {
     const struct front *f = c->front;
     struct buf b = {0};
-    uint64_t calls = 0;
-    for (const struct call *other = f->calls; other; other = other->next)
-        calls++;
     put_one(&b, "connections_total", "counter", "Connections that were accepted.",
             f->metrics.connections);
-    put_one(&b, "calls", "gauge", "Requests that are being answered.", calls);
+    put_bounded(&b, f);
     put_one(&b, "agents", "gauge", "Agents that have joined.", registry_count(f->registry));
     put_all_requests(&b, &f->metrics);
     put_activity(&b, f->activity);

@@ -27,12 +27,16 @@ struct tally_row *tally_take(struct tally *t, const char *id, unsigned max)
     if (row->n >= max)
         return NULL;
     row->n++;
+    t->n++;
     return row;
 }
 
 void tally_give(struct tally *t, struct tally_row *row)
 {
-    if (!row || --row->n > 0)
+    if (!row)
+        return;
+    t->n--;
+    if (--row->n > 0)
         return;
     *place_of(t, row->id) = row->next;
     free(row);

@@ -2,6 +2,8 @@
 #ifndef BROKER_TALLY_H
 #define BROKER_TALLY_H
 
+#include <stdint.h>
+
 #include "applets/broker/people.h"
 
 #define TALLY_SLOTS 1024u
@@ -16,6 +18,7 @@ struct tally_row {
 /* Zeroed is ready; nothing is left of it when all was given back. */
 struct tally {
     struct tally_row *slots[TALLY_SLOTS];
+    uint64_t n; /* of all */
 };
 
 /* One more of that principal's, until tally_give(). NULL: there are `max` already. */

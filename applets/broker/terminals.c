@@ -314,6 +314,14 @@ unsigned terminal_count(const struct front *f, const struct principal *who)
     return n;
 }
 
+unsigned terminals_count(const struct front *f)
+{
+    unsigned n = 0;
+    for (const struct terminal *t = f->terminals; t; t = t->next)
+        n++;
+    return n;
+}
+
 static void start(struct terminal *t, struct terminal_size size)
 {
     struct draft d = draft_of(MSG_EXEC_STREAM);

@@ -33,6 +33,7 @@ struct terminal;
 struct terminal *terminal_find(struct front *f, const struct principal *who, const char *id);
 /* How many the user has. */
 unsigned terminal_count(const struct front *f, const struct principal *who);
+unsigned terminals_count(const struct front *f); /* all users have */
 
 struct terminal_spec {
     const struct proof *proof; /* the owner's */

@@ -30,6 +30,9 @@ TEST(api_metrics_counts_what_was_answered_and_done)
     static const char *const lines[] = {
         "\nberth_connections_total 5\n",
         "\nberth_calls 1\n",
+        "\nberth_room_bytes 0\n",
+        "\nberth_terminals 0\n",
+        "\nberth_strangers ",
         "\nberth_agents 1\n",
         "\nberth_requests_total{method=\"GET\",path=\"/api/me\",status=\"2xx\"} 1\n",
         "\nberth_requests_total{method=\"GET\",path=\"/api/me\",status=\"4xx\"} 1\n",
