@@ -24,6 +24,7 @@ struct run {
     struct place place;    /* its names alone are good for long */
     struct stream *stream; /* to the agent; NULL: not yet, or it is over */
     struct draft draft;    /* to be sent; out NULL: it was */
+    size_t asked;          /* bytes that are held for that */
     struct loop_timer watchdog;
     bool held_up; /* by the client, since the watchdog has looked */
     struct frame_reader frames;
@@ -362,15 +363,23 @@ static void take_frames(struct call *c)
     r->held_up |= is_held_up(r);
 }
 
+/* The agent has the question, or nearly all of it: what is held for that must not be what answers wait for. */
+static void was_asked(struct call *c)
+{
+    struct run *r = c->state;
+    call_let_go(c, r->asked);
+    r->asked = 0;
+}
+
 static void on_agent(void *arg, struct stream *s, enum stream_event event)
 {
     (void)s;
     switch (event) {
     case STREAM_DATA: take_frames(arg); break;
+    case STREAM_DRAINED: was_asked(arg); break;
     case STREAM_EOF:
     case STREAM_ERROR: lost(arg); break;
-    case STREAM_OPEN:
-    case STREAM_DRAINED: break;
+    case STREAM_OPEN: break;
     }
 }
 
@@ -384,6 +393,8 @@ static void start(struct call *c, const struct place *p, struct stream *stream)
     stream_own(stream, on_agent, c);
     draft_send(&r->draft, stream);
     r->draft.out = NULL;
+    if (stream_room(stream) > 0)
+        was_asked(c);
     r->sent_ms = loop_now_ms(c->front->loop);
     loop_timer_set(&r->watchdog, r->timeout_ms + c->front->patience->late_ms);
 }
@@ -435,6 +446,7 @@ static void begin(struct call *c, const struct json_value *body)
     struct run *r = xcalloc(1, sizeof *r);
     r->deed.fn = start;
     r->timeout_ms = timeout_ms;
+    r->asked = c->held;
     r->events = call_accepts_events(c);
     r->frames.limit = r->events ? PIECE_SURE : ROOM_SURE;
     r->wait = (struct room_wait){.call = c, .fn = take_frames};

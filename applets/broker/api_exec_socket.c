@@ -156,11 +156,14 @@ static void on_patience(void *arg)
 
 /* ---- both ways ---- */
 
+/* Once the agent has nearly all of the request nothing is to be held for that. */
 static void pass_input(struct call *c)
 {
     struct session *s = c->state;
     const uint8_t *data;
     size_t len, room;
+    if (stream_room(s->stream) > 0)
+        call_let_go(c, c->held);
     while ((data = stream_peek(s->client, &len)) && (room = stream_room(s->stream))) {
         len = len < room ? len : room;
         stream_write(s->stream, data, len);

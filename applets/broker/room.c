@@ -65,6 +65,12 @@ void room_give(struct room *m, struct tally_row *row, size_t len)
         loop_task_post(&m->wake);
 }
 
+void call_let_go(struct call *c, size_t len)
+{
+    room_give(&c->front->room, c->counted, len);
+    c->held -= len;
+}
+
 void call_no_room(struct call *c)
 {
     call_error_with(c, API_RATE_LIMITED, "Retry-After: 1\r\n",

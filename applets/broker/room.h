@@ -1,6 +1,6 @@
 /* room.h: the memory that calls take beyond what each of them needs anyway: bounded for each user and for all.
  *
- * What a call takes is its own until it ends. One user has at most ROOM_EACH, and never more than what is left
+ * What a call takes is its own until it ends, or has no more need of it. One user has at most ROOM_EACH, and never more than what is left
  * then: however many take what they can get, some is there for the next. */
 #ifndef BROKER_ROOM_H
 #define BROKER_ROOM_H
@@ -32,6 +32,8 @@ void room_fini(struct room *m);
 
 /* For the call's user; nobody's calls are bounded by what they are. False: there is not so much now. */
 bool call_hold(struct call *c, size_t len);
+/* So much less than it holds: before its end, where that is not needed any more. */
+void call_let_go(struct call *c, size_t len);
 /* What call_end() does. */
 void room_give(struct room *m, struct tally_row *row, size_t len);
 /* Answers that there is none: 429. */

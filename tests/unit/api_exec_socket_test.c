@@ -176,6 +176,28 @@ TEST(api_exec_socket_passes_input_and_output)
     scene_fini(&s);
 }
 
+TEST(api_exec_socket_holds_nothing_for_a_request_once_it_is_asked)
+{
+    struct scene s;
+    scene_init(&s);
+    char word[2 * ROOM_SURE] = "";
+    memset(word, 'x', sizeof word - 1);
+    cleanup_free char *request =
+        xasprintf("{\"type\":\"ExecStream\",\"command\":\"sh\",\"args\":[\"-c\",\"cat\",\"%s\"],"
+                  "\"stdin\":true}",
+                  word);
+    CHECK_INT(dial(&s, &s.r.ann, "/api/exec"), 0);
+    frame_begin(s.client.s, strlen(request));
+    stream_write(s.client.s, request, 1);
+    TURN_UNTIL(s.r.loop, s.r.front.room.taken == strlen(request));
+    stream_write(s.client.s, request + 1, strlen(request) - 1);
+    expect(&s, MSG_STARTED);
+    CHECK_INT(s.r.front.room.taken, 0);
+    frame_write_data(s.client.s, CHANNEL_STDIN, NULL, 0);
+    expect(&s, MSG_EXITED);
+    scene_fini(&s);
+}
+
 TEST(api_exec_socket_has_terminals_that_are_resized)
 {
     struct scene s;

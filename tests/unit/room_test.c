@@ -208,6 +208,30 @@ TEST(room_for_a_question_is_there_or_it_is_refused)
     scene_fini(&s);
 }
 
+/* A command that goes on for long holds nothing for the question that has begun it. */
+TEST(room_for_a_question_is_given_back_once_it_is_asked)
+{
+    static const size_t lens[] = {ROOM_SURE + 1, LONG}; /* at once, and by and by */
+    struct scene s;
+    scene_init(&s);
+    for (size_t i = 0; i < countof(lens); i++) {
+        cleanup_free char *word = xmalloc(lens[i] + 1);
+        memset(word, 'x', lens[i]);
+        word[lens[i]] = '\0';
+        cleanup_free char *large = xasprintf("{\"command\":\"id %s\"}", word);
+        size_t len;
+        front_say(&s.r, &s.ask[i],
+                  &(struct front_request){&s.r.ann, "POST /api/exec", NULL, large});
+        TURN_UNTIL(s.r.loop, s.n > i);
+        CHECK_INT(s.r.front.room.taken > 0, i);
+        TURN_UNTIL(s.r.loop, (stream_peek(s.taken[i], &len), stream_consume(s.taken[i], len),
+                              s.r.front.room.taken == 0));
+        frame_write(s.taken[i], s.answer, LONG);
+        answered(&s, i);
+    }
+    scene_fini(&s);
+}
+
 TEST(room_for_a_list_is_there_or_it_is_refused)
 {
     struct scene s;
