@@ -413,10 +413,12 @@ TEST(session_quic_is_looked_for_when_the_network_changes)
 {
     struct pair p;
     open_pair(&p);
+    unsigned port = port_of(&p);
     fall_silent(&p);
     CHECK(patience_ms(&p) > 30000);
+    QRIG_UNTIL(&p.rig, port_of(&p) != port); /* it has hopped */
+    port = port_of(&p);
     p.rig.relay.cut = false;
-    unsigned port = port_of(&p);
     session_network_changed(p.master.session, false);
     CHECK_INT(p.master.session->quic->hops, 0);
     CHECK(p.master.session->quic->pulse.due_ms < loop_now_ms(p.rig.loop) + 30000);
