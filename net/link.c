@@ -12,7 +12,7 @@
 #include "net/link_state.h"
 
 #define HELLO_MS 15000 /* how long the other end's Hello is awaited */
-#define LATE_MS  1000  /* a watchdog that comes so late was stopped itself */
+#define LATE_MS  200   /* a watchdog that comes so late was stopped itself */
 
 static const uint8_t nobody[SESSION_LEN];
 

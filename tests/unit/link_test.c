@@ -282,23 +282,23 @@ TEST(link_keeps_a_carrier_that_is_heard)
     link_rig_fini(&r);
 }
 
-/* As if the process had stood still for ten seconds, with a frame under way. */
-static void stand_still(struct link *l)
+/* As if the process had stood still for so long, with a frame under way. */
+static void stand_still(struct link *l, uint64_t ms)
 {
-    uint64_t ago = loop_now_ms(l->stream.loop) - 10000;
+    uint64_t ago = loop_now_ms(l->stream.loop) - ms;
     loop_timer_set(&l->watchdog, 0);
     l->heard_ms = l->waiting_ms = ago;
     l->watchdog.due_ms = ago + l->stall_ms;
 }
 
-TEST(link_keeps_its_carrier_after_a_stop)
+static void outlast_a_stop(uint64_t ms)
 {
     struct link_rig r;
     link_rig_init(&r);
     link_rig_up(&r, 0);
     stream_write(r.owner.s, "hello?", 6);
     TURN_UNTIL(r.loop, r.peer.got.len == LINK_DATA_LEN + 6);
-    stand_still(r.l);
+    stand_still(r.l, ms);
     uint64_t due = r.l->watchdog.due_ms;
     TURN_UNTIL(r.loop, r.l->watchdog.due_ms != due);
     CHECK_STR(r.events, "U");
@@ -307,6 +307,13 @@ TEST(link_keeps_its_carrier_after_a_stop)
     TURN_UNTIL(r.loop, !loop_timer_armed(&r.l->watchdog));
     CHECK_STR(r.events, "U");
     link_rig_fini(&r);
+}
+
+/* Also after one that was hardly longer than silence may be. */
+TEST(link_keeps_its_carrier_after_a_stop)
+{
+    outlast_a_stop(10000);
+    outlast_a_stop(LINK_STALL_MS + 300);
 }
 
 /* Acks. */
