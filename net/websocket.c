@@ -99,6 +99,14 @@ static void put_pong(struct websocket *w)
 
 /* The end. */
 
+/* A peer that takes nothing would keep the carrier for ever, as nobody has it any more. */
+static void let_go(struct stream *carrier)
+{
+    if (!carrier->stall_ms)
+        stream_limit_stall(carrier, WS_STALL_MS);
+    stream_close(carrier);
+}
+
 static void end(struct websocket *w, uint16_t code, const char *reason, size_t len)
 {
     struct stream *carrier = w->carrier;
@@ -107,7 +115,7 @@ static void end(struct websocket *w, uint16_t code, const char *reason, size_t l
     loop_timer_del(&w->watch);
     loop_task_del(&w->work);
     w->carrier = NULL;
-    stream_close(carrier);
+    let_go(carrier);
     w->events->ended(w->arg, code, reason, len);
 }
 

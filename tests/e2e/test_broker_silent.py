@@ -5,12 +5,13 @@ import http.client
 import json
 import os
 import socket
+import struct
 import threading
 
 from bridge_peer import Key, Peer, message
 from broker import Broker
 from harness import *
-from websocket import WebSocket
+from websocket import CLOSE, WebSocket
 
 MINUTES = 4 * 60  # by when all of it is over, whatever the machine does besides
 LARGE = 1 << 30
@@ -147,6 +148,27 @@ class Quiet(TestCase):
         until(lambda: self.outcomes().get("big") not in (None, "ok"), "end of who takes nothing", MINUTES)
         client.close()
 
+    def connection_of(self, client):
+        """What the kernel says of the broker's end of it, as long as the broker has that."""
+        ours, theirs = f":{self.broker.port:04X}", f":{client.getsockname()[1]:04X}"
+        with open("/proc/net/tcp") as file:
+            rows = [line.split() for line in file]
+        return next((row for row in rows if row[1].endswith(ours) and row[2].endswith(theirs) and row[9] != "0"), None)
+
+    def close_and_take_nothing(self):
+        """A WebSocket that has ended keeps nothing for who does not take what was said before."""
+        client = WebSocket(self.broker.port, "/api/exec?agent=real", {"Authorization": f"Bearer {self.token}"}, 4096)
+        self.addCleanup(client.socket.close)
+        client.send(message("ExecStream", command=f"head -c {LARGE} /dev/zero"))
+        queued = []
+
+        def stuck():
+            queued.append(self.connection_of(client.socket)[4].split(":")[0])
+            return len(queued) > 50 and {queued[-1]} == set(queued[-50:]) != {"00000000"}
+        until(stuck, "end of what is taken", MINUTES)
+        client.send_frame(CLOSE, struct.pack("!H", 1000))
+        until(lambda: not self.connection_of(client.socket), "end of its connection", MINUTES)
+
     # ---- all of them ----
 
     def test_nobody_is_waited_for_for_ever(self):
@@ -157,9 +179,10 @@ class Quiet(TestCase):
             file.truncate(LARGE)
         self.at_once(self.get, self.get_half, self.put, self.put_large, self.exec, self.exec_by_events,
                      lambda: self.exec_by_socket("late", timeout_secs=1),
-                     lambda: self.exec_by_socket("never"), self.send_half, self.take_nothing)
+                     lambda: self.exec_by_socket("never"), self.send_half, self.take_nothing,
+                     self.close_and_take_nothing)
         wanted = dict.fromkeys(["get", "half", "put", "large", "exec", "begun", "late", "never"], "timeout")
-        wanted |= dict.fromkeys(["file", "big"], "interrupted")
+        wanted |= dict.fromkeys(["file", "big", f"head -c {LARGE} /dev/zero"], "interrupted")
         until(lambda: self.outcomes() == wanted, f"outcomes {wanted}")
         self.assertEqual(set(self.broker.agents(self.token)), {"real", "silent"})
         with open(path) as file:

@@ -10,7 +10,9 @@
 
 struct end {
     struct websocket *w;
-    struct buf got; /* "t:hello;" */
+    struct stream *carrier;
+    uint32_t limit_ms; /* of that, after the end */
+    struct buf got;    /* "t:hello;" */
     unsigned ends, draineds;
     uint16_t code;
     char reason[128];
@@ -41,6 +43,7 @@ static void on_ended(void *arg, uint16_t code, const char *reason, size_t len)
     struct end *e = arg;
     e->ends++;
     e->code = code;
+    e->limit_ms = e->carrier->stall_ms; /* its memory is there till the turn ends */
     memcpy(e->reason, reason, len);
     websocket_free(e->w);
     e->w = NULL;
@@ -59,6 +62,7 @@ struct rig {
 static void end_init(struct end *e, struct stream *s, enum ws_role role)
 {
     const struct websocket_options options = {.role = role, .message_max = 1000};
+    e->carrier = s;
     e->w = websocket_new(s, &options, &events, e);
 }
 
@@ -214,6 +218,24 @@ TEST(websocket_watches_for_silence)
     TURN_UNTIL(r.loop, r.server.ends);
     CHECK_INT(r.server.code, WS_ABNORMAL);
     rig_fini(&r);
+}
+
+/* What nobody takes does not keep a carrier that nobody has: it has a limit by then, its owner's or this one. */
+TEST(websocket_leaves_its_carrier_with_a_limit)
+{
+    static const struct {
+        uint32_t own, left;
+    } rows[] = {{0, WS_STALL_MS}, {1234, 1234}};
+    for (size_t i = 0; i < countof(rows); i++) {
+        struct rig r;
+        rig_init(&r, 100, true);
+        stream_limit_stall(r.wire[1], rows[i].own);
+        stream_write(r.raw.s, "\x88\x82\0\0\0\0\x03\xe8", 8);
+        TURN_UNTIL(r.loop, r.server.ends == 1);
+        CHECK_INT(r.server.code, WS_NORMAL);
+        CHECK_INT(r.server.limit_ms, rows[i].left);
+        rig_fini(&r);
+    }
 }
 
 TEST(websocket_stream_carries_bytes_and_its_end)
