@@ -282,7 +282,7 @@ static void take_request(struct call *c)
 {
     struct session *s = c->state;
     struct message m;
-    const char *why = "no frame, or too long a one";
+    const char *why = "the command, its words and its environment have more than 1 MiB";
     enum frame_status status = frame_read(&s->request, s->client, &s->asked);
     if (status == FRAME_BAD && s->request.limit < REQUEST_MAX) {
         s->request.limit = REQUEST_MAX;
@@ -295,6 +295,8 @@ static void take_request(struct call *c)
     if (status == FRAME_MORE)
         return;
     loop_timer_del(&s->patience);
+    if (status == FRAME_BAD && frame_due(&s->request) == 0)
+        why = "an empty frame";
     if (status == FRAME_BAD || message_parse(&m, s->asked.payload, s->asked.len, &why) < 0) {
         fail(c, ERR_INVALID_REQUEST, why);
         return;

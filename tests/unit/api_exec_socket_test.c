@@ -250,14 +250,18 @@ TEST(api_exec_socket_lets_nothing_else_pass)
         ask(&s, bad[i]);
         expect_error(&s, ERR_INVALID_REQUEST);
     }
+    static const char more[] = "the command, its words and its environment have more than 1 MiB";
     static const struct {
         const char *bytes;
         size_t len;
-    } broken[] = {{"\0\0\0\0", 4}, {"\xff\xff\xff\xff", 4}, {"\0\x10\0\1{", 5}};
+        const char *why;
+    } broken[] = {
+        {"\0\0\0\0", 4, "an empty frame"}, {"\xff\xff\xff\xff", 4, more}, {"\0\x10\0\1{", 5, more}};
     for (size_t i = 0; i < countof(broken); i++) {
         CHECK_INT(dial(&s, &s.r.ann, "/api/exec"), 0);
         stream_write(s.client.s, broken[i].bytes, broken[i].len);
         expect_error(&s, ERR_INVALID_REQUEST);
+        CHECK_STR(json_get_str(s.last.body, "message"), broken[i].why);
     }
     CHECK(!s.taken);
     CHECK_STR(newest(&s), "nothing");
