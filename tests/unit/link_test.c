@@ -441,7 +441,6 @@ TEST(link_stops_reading_for_an_owner_who_does_not)
     memset(text, 'x', 65536);
     struct link_rig r;
     link_rig_init(&r);
-    r.l->stall_ms = 60;
     link_rig_up(&r, 0);
     r.owner.hold = true;
     stream_write(r.owner.s, "?", 1); /* never acknowledged */
@@ -452,10 +451,13 @@ TEST(link_stops_reading_for_an_owner_who_does_not)
     CHECK(told >= 256 * 1024 && told <= 384 * 1024);
     CHECK_INT(stream_held(r.owner.s), told);
     /* It is heard from all the same: the same count again and again. */
+    r.l->stall_ms = 60;
+    loop_timer_set(&r.l->watchdog, 0);
     buf_consume(&r.peer.got, r.peer.got.len);
     TURN_UNTIL(r.loop, r.peer.got.len >= 6 * LINK_ACK_LEN);
     CHECK_INT(r.l->received, told);
     CHECK_STR(r.events, "U");
+    r.l->stall_ms = LINK_STALL_MS;
     r.owner.hold = false;
     probe_drink(&r.owner);
     TURN_UNTIL(r.loop, r.owner.got.len == FRAMES * 65536);
