@@ -1,11 +1,15 @@
 """A running program whose lines are awaited."""
 
 import re
+import signal
 import subprocess
 import threading
 import time
 
 from machine import DEADLINE, Missing, end
+
+CRASHES = [-number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+                                  signal.SIGSYS, signal.SIGTRAP)]
 
 
 class Program:
@@ -83,7 +87,9 @@ class Program:
         return self.wait()
 
     def kill(self):
-        """Whatever it takes."""
+        """Whatever it takes; that it has crashed is told, whatever it was there for."""
         if self.process.poll() is None:
             end([self.pid])
-        self.process.wait()
+        status = self.process.wait()
+        if status in CRASHES:
+            raise Missing(f"{' '.join(self.argv)} crashed ({signal.Signals(-status).name}); it printed:\n{self.text()}")

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 import hosts
 from flows import connection, exchange, ping, sockets
@@ -13,9 +14,12 @@ from hosts import Host
 from machine import is_zombie, until
 from wan import Path, why_not
 
+APART = f"berth-killed-{os.getpid()}"  # what runs that begin meanwhile do not clean up
 KILLED = """
 import sys
 sys.path[:0] = {paths}
+import hosts
+hosts.PREFIX = "{apart}"
 from wan import Path
 path = Path(nat=True)
 far = path.there.popen("sleep", "1000", start_new_session=True)
@@ -24,8 +28,10 @@ sys.stdin.read()
 """
 
 
-def namespaces():
-    return [name.split()[0] for name in hosts.system("ip", "netns").splitlines()]
+def namespaces(whose=""):
+    """Also those of the runs beside this one."""
+    return [name.split()[0] for name in hosts.system("ip", "netns").splitlines()
+            if name.startswith(f"{hosts.PREFIX}-{whose}")]
 
 
 @unittest.skipIf(why_not(), f"NOT TESTED: {why_not()}")
@@ -57,19 +63,21 @@ class Hosts(unittest.TestCase):
         self.assertEqual(path.there.run("readlink", "/proc/self/ns/net").stdout.strip(), there)
 
     def test_close_leaves_nothing(self):
-        before = namespaces()
+        whose = f"{os.getpid()}-"
+        before = namespaces(whose)
         with Path(nat=True) as path:
             sleeper = path.there.popen("sleep", "1000")
             emulator = path.emulator.process
             self.assertEqual(path.there.processes(), [sleeper.pid])
-            self.assertEqual(len(namespaces()), len(before) + 3)
+            self.assertEqual(len(namespaces(whose)), len(before) + 3)
         self.assertEqual(sleeper.wait(), -signal.SIGTERM)
         self.assertIsNotNone(emulator.poll())
-        self.assertEqual(namespaces(), before)
+        self.assertEqual(namespaces(whose), before)
 
     def test_killed_run(self):
         paths = [os.path.dirname(os.path.abspath(module.__file__)) for module in (hosts, sys.modules["machine"])]
-        run = subprocess.Popen([sys.executable, "-c", KILLED.format(paths=paths)], stdin=subprocess.PIPE,
+        self.enterContext(mock.patch.object(hosts, "PREFIX", APART))
+        run = subprocess.Popen([sys.executable, "-c", KILLED.format(paths=paths, apart=APART)], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, text=True)
         with run:
             name, emulator, far = run.stdout.readline().split()
