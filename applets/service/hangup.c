@@ -27,6 +27,7 @@ static void collected(void *arg, int status)
 static void forget(void *arg)
 {
     struct hangup *h = arg;
+    loop_timer_del(&h->timer);
     loop_child_del(&h->watch);
     free(h);
 }
