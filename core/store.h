@@ -8,7 +8,8 @@
  * - Keys and values that are given are copied; those of an answer are good during the callback.
  *
  * Errors: ENOENT; EEXIST: the revision is another one (or the key is there, for revision 0); EMLINK: there are
- * as many as there may be; EINVAL: no key; EMSGSIZE: the value is too long; ENOSPC, EIO and the like: it did not happen. */
+ * as many as there may be; EINVAL: no key; EMSGSIZE: the value is too long; ENOSPC, EIO and the like: it did
+ * not happen. */
 #ifndef CORE_STORE_H
 #define CORE_STORE_H
 

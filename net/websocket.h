@@ -12,8 +12,8 @@
 #include "net/websocket_frame.h"
 
 #define WS_CLOSE_MS 5000 /* how long the peer's part of the end is awaited */
-#define WS_STALL_MS                                                                                \
-    60000 /* how long, after the end, nothing may be taken of what was sent before */
+/* How long, after the end, nothing may be taken of what was sent before. */
+#define WS_STALL_MS 60000
 
 struct websocket;
 

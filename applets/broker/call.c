@@ -120,11 +120,11 @@ static void go_on(struct call *c)
 {
     enum front_limit kind = c->route->limit;
     uint32_t wait = front_limit(c->front, kind, kind == LIMIT_NOBODY ? c->peer : c->who.id);
-    if (wait)
+    if (wait) {
         call_limited(c, wait);
-    else if (c->route->anybody)
+    } else if (c->route->anybody) {
         c->route->fn(c);
-    else if (count(c)) {
+    } else if (count(c)) {
         front_proven(c->front, c->exchange);
         c->route->fn(c);
     }

@@ -28,7 +28,8 @@ struct device {
 
 /* Once, from the loop, unless it is cancelled: 0 and the device, or an errno: EINVAL: no such name can be;
  * EACCES: a code that stands for nobody: never given, used, or at its end; EEXIST: the user has another device
- * of that name; EADDRINUSE: the key is another user's device; EMLINK: the user has DEVICES_EACH; ENOENT: no such device; else the store's. */
+ * of that name; EADDRINUSE: the key is another user's device; EMLINK: the user has DEVICES_EACH; ENOENT: no such
+ * device; else the store's. */
 struct device_call;
 typedef void device_fn(void *arg, int error, const struct device *device);
 void device_cancel(struct device_call *call);

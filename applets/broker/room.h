@@ -1,7 +1,7 @@
 /* room.h: the memory that calls take beyond what each of them needs anyway: bounded for each user and for all.
  *
- * What a call takes is its own until it ends, or has no more need of it. One user has at most ROOM_EACH, and never more than what is left
- * then: however many take what they can get, some is there for the next. */
+ * What a call takes is its own until it ends, or has no more need of it. One user has at most ROOM_EACH, and
+ * never more than what is left then: however many take what they can get, some is there for the next. */
 #ifndef BROKER_ROOM_H
 #define BROKER_ROOM_H
 
